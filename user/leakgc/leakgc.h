@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The leak search: which parked tasks can no live code ever wake?
+ *
+ * This folder knows no channel and no scheduler. It is given a world (tasks,
+ * wait objects, who waits on what, which memory is the runtime's own) and the
+ * process's memory, and answers with a verdict for each candidate task.
+ *
+ * Definition. Node: a task (its stack and its data) or an object (its content).
+ * A node becomes LIVE
+ *   - when it is said to be (a task that is no candidate, an object marked live);
+ *   - when a word in memory that belongs to no node and is not masked points
+ *     into it or one past its end: such memory is a root, whatever it is;
+ *   - when a word in the content of a LIVE node points into it;
+ *   - a task also when an object that it waits on is LIVE (add_wait), or when
+ *     the task that owns what it waits for is LIVE (add_owner_wait).
+ * Leaked are the candidate tasks that are not LIVE at the fixpoint.
+ *
+ * What is not understood is a root. Whatever goes wrong makes the search
+ * inconclusive and never a task leaked.
+ */
+#ifndef LEAKGC_H
+#define LEAKGC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <strand/abi.h>
+
+struct leakgc_world; /* under construction during describe(); memory of the search */
+
+/* Where a stopped thread was. The area below sp_low of its stack is dead. */
+struct leakgc_thread {
+	int tid;
+	uintptr_t sp_low; /* lowest live address of its stack: red zone or signal frame included */
+};
+
+/*
+ * What the runtime gives. All functions run with every other thread stopped or
+ * in a snapshot of such a moment: no malloc, no stdio, no locks, no thread-locals.
+ */
+struct leakgc_runtime {
+	void *context;
+
+	/*
+	 * Freeze and thaw the runtime's structures (take and release its locks), in the
+	 * target, around the stop. May fail with -EBUSY: inconclusive (RUNTIME_BUSY).
+	 */
+	int (*freeze)(void *context);
+	void (*thaw)(void *context);
+
+	/*
+	 * Describe the world by calling leakgc_world_*. Runs on the snapshot. Returns 0
+	 * or -errno, which makes the search inconclusive.
+	 */
+	int (*describe)(void *context, struct leakgc_world *world,
+			const struct leakgc_thread *threads, size_t thread_count);
+
+	/* Descriptors of the runtime itself, whose content is known not to matter. */
+	const int *own_fds;
+	size_t own_fd_count;
+
+	int stop_signal; /* leakgc_stop_init() has installed its handler */
+};
+
+struct leakgc_limits {
+	int64_t stop_ns;        /* all threads must have stopped by then */
+	int64_t pause_ns;       /* predicted pause above this: not started */
+	int64_t time_ns;        /* whole search */
+	size_t memory;          /* the search's own memory */
+	size_t shared_copy_max; /* shared writable memory copied inside the pause */
+	uint64_t min_age_ns;    /* for describe(): younger parks are no candidates */
+};
+
+void leakgc_limits_default(struct leakgc_limits *ret_limits);
+
+/* ---- building the world (in describe() only) ----------------------------- */
+
+typedef uint32_t leakgc_node;
+
+struct leakgc_task {
+	uint64_t id;
+	uint64_t generation;
+	uint64_t object_name; /* for the report: the address of what it waits on, or 0 */
+	uintptr_t stack_lo;   /* [lo, hi) is scanned: from the saved stack pointer up */
+	uintptr_t stack_hi;
+	uintptr_t data_lo; /* user data that the runtime holds for it; may be empty */
+	uintptr_t data_hi;
+	bool candidate; /* false: live */
+	bool deadline;  /* why it is no candidate: it wakes by itself */
+};
+
+struct leakgc_object {
+	uintptr_t lo; /* a pointer into [lo, hi] reaches it */
+	uintptr_t hi;
+	uintptr_t content_lo; /* user data in it, scanned when it is reached; may be empty */
+	uintptr_t content_hi;
+	bool live; /* in motion, or known to be reachable */
+};
+
+/* All return 0 or -ENOMEM (memory budget), and nodes in ret_node. */
+int leakgc_world_add_task(struct leakgc_world *w, const struct leakgc_task *task,
+			  leakgc_node *ret_node);
+int leakgc_world_add_object(struct leakgc_world *w, const struct leakgc_object *object,
+			    leakgc_node *ret_node);
+int leakgc_world_add_wait(struct leakgc_world *w, leakgc_node task, leakgc_node object);
+int leakgc_world_add_owner_wait(struct leakgc_world *w, leakgc_node waiter, leakgc_node owner);
+
+/*
+ * [lo, hi) is the runtime's and holds no user data but what nodes name: it is
+ * scanned only where a node's stack, data or content lies in it.
+ */
+int leakgc_world_mask(struct leakgc_world *w, uintptr_t lo, uintptr_t hi);
+
+/* The limits of this search, e.g. min_age_ns. */
+const struct leakgc_limits *leakgc_world_limits(const struct leakgc_world *w);
+
+/* ---- one search ---------------------------------------------------------- */
+
+struct leakgc_verdict {
+	uint64_t task;
+	uint64_t generation;
+	uint64_t object_name;
+	enum strand_verdict verdict;
+	enum strand_root_kind root_kind; /* what made it live, if it is */
+	uint64_t root;
+};
+
+struct leakgc_result {
+	enum strand_search_status status;
+	enum strand_search_cause cause;
+	uint64_t cause_detail;
+	int64_t started_ns, stopped_ns;
+	int64_t stop_ns, pause_ns, total_ns;
+	uint64_t scanned_bytes;
+	uint64_t tasks, candidates, leaked;
+	struct leakgc_verdict *verdicts; /* of the candidates; NULL if there are none */
+	size_t verdict_count;
+	size_t mapped; /* bytes behind verdicts */
+};
+
+/*
+ * leakgc_stop_init - install the handler of the stop signal.
+ * @ret_signal  the chosen real-time signal
+ * Returns 0, or -EBUSY if every candidate signal is taken. Once a process.
+ */
+int leakgc_stop_init(int *ret_signal);
+
+/*
+ * leakgc_search - run one search. The caller is a thread whose own stack is masked.
+ * Never fails: what goes wrong is in ret_result (status, cause, cause_detail).
+ * One at a time. @cancel (may be NULL) is polled; non-zero ends the search.
+ */
+void leakgc_search(const struct leakgc_runtime *runtime, const struct leakgc_limits *limits,
+		   const volatile int *cancel, struct leakgc_result *ret_result);
+
+/* Free what ret_result holds. NULL and an empty result are allowed. */
+void leakgc_result_done(struct leakgc_result *result);
+
+/* The text of a cause ("" for NONE). */
+const char *leakgc_cause_text(enum strand_search_cause cause);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The model: what the observer knows at one moment, as plain data.
+ *
+ * observe/ fills it, view/ reads it, nothing else passes between them. It holds
+ * no descriptor and does no I/O; it allocates and sorts. Every string is the
+ * model's own and is exactly what the target or its ELF file said, so views
+ * escape it. All times are CLOCK_MONOTONIC nanoseconds of the observer's host,
+ * but for wall_ns.
+ */
+#ifndef STRANDED_MODEL_H
+#define STRANDED_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <strand/abi.h>
+
+/* One line of a stack: a return address and what is known of it. */
+struct model_frame {
+	uint64_t pc;    /* as in the process; a return address unless it is an entry point */
+	char *function; /* NULL: unknown */
+	char *file;     /* source file; NULL: unknown */
+	unsigned line;  /* 0: unknown */
+	uint64_t function_offset; /* pc - start of function */
+	char *module;             /* path of the binary, as mapped; NULL: unknown */
+	uint64_t module_offset;   /* pc as an offset in that file */
+};
+
+struct model_stack {
+	struct model_frame *frames; /* innermost first */
+	size_t count;
+	bool truncated; /* there were more, or the walk was lost */
+};
+
+enum model_task_state { /* one verdict per task, shown apart */
+			MODEL_WAITING = 0,
+			MODEL_LEAKED,
+			MODEL_SUSPECT,
+};
+
+struct model_task {
+	uint64_t id;
+	uint64_t generation;
+	uint64_t parent; /* id of the creating task, 0: a plain thread */
+	char *name;
+	enum strand_wait_reason reason;
+	bool has_deadline;
+	uint64_t object;
+	int64_t since_ns;
+	enum model_task_state state;
+	enum strand_verdict verdict; /* of the newest search that spoke about this very park */
+	enum strand_root_kind root_kind;
+	uint64_t root;
+	struct model_stack stack;      /* where it waits; empty: not read */
+	struct model_frame created_by; /* pc 0: unknown */
+	struct model_frame entry;      /* the task's function */
+};
+
+/* Whether and why not a process could be observed. */
+enum model_process_status {
+	MODEL_OBSERVED = 0,
+	MODEL_DENIED,          /* no permission for its memory or descriptors */
+	MODEL_UNSUPPORTED_ABI, /* its runtime speaks a version that we don't */
+	MODEL_UNTRUSTED,       /* its note, descriptor, pipe or report is malformed */
+	MODEL_NO_CONTROL,      /* parks are seen, but no search can be asked for */
+	MODEL_HUNG,            /* it did not answer in time */
+	MODEL_EXITED,
+};
+
+struct model_search {  /* the newest leak search of a process */
+	bool asked;    /* one was asked for since the observer knows the process */
+	bool answered; /* and its report was read */
+	enum strand_search_status status;
+	enum strand_search_cause cause;
+	uint64_t cause_detail;
+	int64_t finished_ns;
+	int64_t stopped_ns;
+	int64_t pause_ns, total_ns;
+	uint64_t scanned_bytes, candidates, leaked;
+	char *error; /* why there is no answer, one line; NULL: none */
+};
+
+struct model_losses { /* records that the observer knows it did not keep */
+	uint64_t map_full;
+	uint64_t ring_full;
+	uint64_t bad_record;
+	uint64_t unread; /* stacks that could not be read */
+};
+
+struct model_process {
+	pid_t pid;
+	uint64_t start_ticks; /* field 22 of /proc/PID/stat: (pid, start_ticks) is the key */
+	uid_t uid;
+	char *command; /* /proc/PID/comm */
+	char *exe;     /* path as the kernel shows it; NULL: unknown */
+	char *runtime; /* version text of its libstrand; NULL: unknown */
+	unsigned abi_major, abi_minor;
+	bool is_static; /* the runtime is in the executable itself */
+	enum model_process_status status;
+	char *status_text; /* one line for people; NULL if observed */
+	uint64_t tasks_spawned, tasks_exited;
+	struct model_search search;
+	struct model_losses losses;
+	struct model_task *tasks; /* sorted by id */
+	size_t task_count, task_room;
+	size_t task_sorted; /* so many of them are known to be in order: model_sort() sets it */
+};
+
+struct model {
+	char *host;
+	int64_t wall_ns; /* CLOCK_REALTIME of the snapshot */
+	int64_t now_ns;  /* CLOCK_MONOTONIC of the same moment */
+	const char *observer_version;
+	struct model_losses losses;      /* those that belong to no process */
+	struct model_process *processes; /* sorted by pid, start_ticks */
+	size_t process_count, process_room;
+	size_t process_sorted; /* as task_sorted */
+};
+
+/*
+ * A site groups tasks that wait for the same reason at the same place, created
+ * at the same place, in one process, in the same state.
+ */
+struct model_site {
+	const struct model_process *process; /* borrowed from the model */
+	const struct model_task *example;    /* its oldest task */
+	size_t count;
+	int64_t oldest_since_ns;
+};
+
+struct model_sites {
+	struct model_site *sites; /* leaked first, then by count, then by age */
+	size_t count;
+};
+
+/* Functions that allocate return 0 or -ENOMEM; _done functions accept zeroed structures. */
+void model_init(struct model *m);
+void model_done(struct model *m);
+int model_add_process(struct model *m, struct model_process **ret_process); /* zeroed */
+int model_add_task(struct model_process *p, struct model_task **ret_task);  /* zeroed */
+struct model_process *model_find_process(const struct model *m, pid_t pid, uint64_t start_ticks);
+struct model_task *model_find_task(const struct model_process *p, uint64_t id);
+/* Sorts processes and tasks; pointers to them taken before are void. */
+void model_sort(struct model *m);
+void model_frame_done(struct model_frame *frame);
+int model_frame_copy(const struct model_frame *from, struct model_frame *ret_frame);
+void model_stack_done(struct model_stack *stack);
+void model_search_done(struct model_search *search);
+/* Has a search answered, so that a task that is not leaked is one that could not be proved so? */
+bool model_search_proved(const struct model_search *search);
+/* Is everything that could be known known? False with the losses and errors that say what not. */
+bool model_process_complete(const struct model_process *p);
+bool model_complete(const struct model *m);
+const char *model_reason_text(enum strand_wait_reason reason); /* "unknown" if out of range */
+const char *model_cause_text(enum strand_search_cause cause);
+const char *model_process_status_text(enum model_process_status status);
+
+int model_sites_build(const struct model *m, struct model_sites *ret_sites);
+void model_sites_done(struct model_sites *sites);
+
+#endif
