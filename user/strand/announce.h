@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Announcing parks by age: the observer hears of a park only when it has lasted.
+ *
+ * A probe hit costs 0.5 us and a message 40 ns, so announcing each park would
+ * slow a busy program tenfold, and nearly all parks end within microseconds. So
+ * a worker keeps its parked tasks in park order; a sweep walks the old end of
+ * that list and announces, many in one probe hit, what has waited longer than
+ * the threshold. With a threshold of 0 every park is announced as it happens.
+ *
+ * Everything here belongs to one worker and needs no lock.
+ */
+#ifndef STRAND_ANNOUNCE_H
+#define STRAND_ANNOUNCE_H
+
+#include <stdbool.h>
+#include <strand.h>
+#include <strand/abi.h>
+#include "strand/list.h"
+
+struct runtime;
+struct task;
+struct worker;
+
+struct announcer {
+	struct list parked; /* task->parked, oldest park first */
+	struct list *next;  /* first task not announced yet; &parked: none */
+	bool observed;      /* as of the last sweep */
+	unsigned epoch;     /* of runtime->announce_epoch that was served */
+	strand_time last_sweep;
+	struct strand_rec_park_batch batch;
+};
+
+void announcer_init(struct announcer *a);
+
+/* The current task is about to park, or has been woken. */
+void announce_parked(struct worker *w, struct task *task);
+void announce_unparked(struct worker *w, struct task *task);
+
+/*
+ * announce_sweep - stamp new parks with their time, and announce the old ones.
+ * Returns when it wants to be called again, STRAND_FOREVER for not before the next park.
+ */
+strand_time announce_sweep(struct worker *w, strand_time now);
+
+/* A sweep is due. */
+bool announce_is_due(const struct worker *w, strand_time now);
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Channels.
+ *
+ * Invariants, under the channel's lock:
+ *   C1. Receivers wait only while the buffer is empty and no sender waits, and senders only
+ *       while the buffer is full and no receiver waits. So one of the queues is empty.
+ *   C2. A value goes to the receiver that waits longest, else into the buffer; a receiver
+ *       takes the oldest buffered value and refills the slot from the longest waiting sender.
+ *       So values of one sender arrive in the order sent.
+ *   C3. A closed channel has no waiters.
+ *   C4. A slot without a value is zero: no stale pointer in it keeps anything alive.
+ *
+ * The header is the runtime's; the buffer holds the user's data and is scanned by the leak
+ * search as the content of the channel. A waiter lies on its owner's stack.
+ */
+#include "strand/chan.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "strand/probes.h"
+#include "strand/sched.h"
+#include "strand/waiter.h"
+
+#define ELEMENT_MAX ((size_t)64 << 10)
+
+/* 2^40 bytes: keeps the sizes far from overflow; memory ends long before. */
+#define BUFFER_MAX  ((size_t)1 << 40)
+
+static char *slot(struct strand_chan *chan, size_t i)
+{
+	return chan->buffer + ((chan->head + i) % chan->capacity) * chan->element_size;
+}
+
+static void trace(struct strand_chan *chan, enum strand_chan_event event,
+		  void (*probe)(const struct strand_rec_chan *), uintptr_t pc)
+{
+	struct task *task = sched_current_task();
+	struct strand_rec_chan record = {
+		.h = PROBE_HEADER(STRAND_PROBE_CHAN, record),
+		.chan = (uintptr_t)chan,
+		.task = task ? task->id : 0,
+		.pc = pc,
+		.event = event,
+		.element_size = (uint32_t)chan->element_size,
+		.capacity = chan->capacity,
+		.queued = chan->count,
+	};
+
+	if (probe == strand_probe_send)
+		record.h.probe = STRAND_PROBE_SEND;
+	else if (probe == strand_probe_recv)
+		record.h.probe = STRAND_PROBE_RECV;
+	probe(&record);
+}
+
+/* ---- life ----------------------------------------------------------------------- */
+
+int strand_chan_new(size_t element_size, size_t capacity, struct strand_chan **ret_chan)
+{
+	struct runtime *rt = runtime_get();
+
+	if (element_size > ELEMENT_MAX || (element_size && capacity > BUFFER_MAX / element_size))
+		return -EINVAL;
+	if (!rt)
+		return -ENXIO;
+
+	struct object *object = object_new(&rt->objects, &rt->memory,
+					   sizeof(struct strand_chan) + element_size * capacity);
+	struct strand_chan *chan = (struct strand_chan *)object;
+
+	if (!chan)
+		return -ENOMEM;
+	chan->element_size = element_size;
+	chan->capacity = capacity;
+	atomic_init(&chan->refs, 1);
+	list_init(&chan->receivers);
+	list_init(&chan->senders);
+	atomic_store_explicit(&object->kind, OBJECT_CHAN, memory_order_release);
+	if (probes_tracing())
+		trace(chan, STRAND_CHAN_NEW, strand_probe_chan,
+		      (uintptr_t)__builtin_return_address(0));
+	*ret_chan = chan;
+	return 0;
+}
+
+struct strand_chan *strand_chan_ref(struct strand_chan *chan)
+{
+	if (chan)
+		atomic_fetch_add_explicit(&chan->refs, 1, memory_order_relaxed);
+	return chan;
+}
+
+struct strand_chan *strand_chan_unref(struct strand_chan *chan)
+{
+	struct runtime *rt = runtime_get();
+
+	if (!chan || atomic_fetch_sub_explicit(&chan->refs, 1, memory_order_acq_rel) != 1)
+		return NULL;
+	/* Misuse: somebody waits. The channel stays, so that they do not wait on freed memory. */
+	if (!list_is_empty(&chan->receivers) || !list_is_empty(&chan->senders) || !rt)
+		return NULL;
+	if (probes_tracing())
+		trace(chan, STRAND_CHAN_FREE, strand_probe_chan,
+		      (uintptr_t)__builtin_return_address(0));
+	atomic_store_explicit(&chan->object.kind, OBJECT_FREE, memory_order_release);
+	object_free(&rt->objects, &rt->memory, &chan->object);
+	return NULL;
+}
+
+size_t strand_chan_len(const struct strand_chan *chan)
+{
+	return chan ? __atomic_load_n(&chan->count, __ATOMIC_RELAXED) : 0;
+}
+
+size_t strand_chan_cap(const struct strand_chan *chan)
+{
+	return chan ? chan->capacity : 0;
+}
+
+/* ---- sending and receiving ------------------------------------------------------- */
+
+static void copy(void *to, const void *from, size_t size)
+{
+	if (to && size)
+		memcpy(to, from, size);
+}
+
+static void buffer_put(struct strand_chan *chan, const void *element)
+{
+	copy(slot(chan, chan->count), element, chan->element_size);
+	chan->count++;
+}
+
+static void buffer_take(struct strand_chan *chan, void *ret_element)
+{
+	char *from = slot(chan, 0);
+
+	copy(ret_element, from, chan->element_size);
+	memset(from, 0, chan->element_size); /* C4 */
+	chan->head = (chan->head + 1) % chan->capacity;
+	chan->count--;
+}
+
+static struct waiter *first_waiter(struct list *queue)
+{
+	return list_is_empty(queue) ? NULL : list_entry(queue->next, struct waiter, link);
+}
+
+/* Park in a queue of the channel. Lock held; returns with it released. */
+static __attribute__((noinline)) int chan_wait(struct strand_chan *chan, struct list *queue,
+					       void *element, enum strand_wait_reason reason,
+					       strand_time deadline, const struct frame *where)
+{
+	struct waiter waiter = {
+		.task = sched_current_task(),
+		.object = &chan->object,
+		.element = element,
+		.linked = true,
+	};
+
+	if (deadline <= 0) {
+		lock_release(&chan->object.lock);
+		return -ETIMEDOUT;
+	}
+	list_append(queue, &waiter.link);
+	return waiter_wait(&waiter, reason, deadline, where);
+}
+
+int strand_chan_send(struct strand_chan *chan, const void *element, strand_time deadline)
+{
+	struct frame where = CALLER_FRAME();
+
+	if (!chan)
+		return deadline <= 0
+			       ? -ETIMEDOUT
+			       : waiter_wait_nothing(STRAND_WAIT_CHAN_SEND_NIL, deadline, &where);
+	lock_take(&chan->object.lock);
+	if (chan->closed) {
+		lock_release(&chan->object.lock);
+		return -EPIPE;
+	}
+	if (probes_tracing())
+		trace(chan, STRAND_CHAN_XFER, strand_probe_send, where.pc);
+
+	struct waiter *receiver = first_waiter(&chan->receivers);
+
+	if (receiver) {
+		copy(receiver->element, element, chan->element_size);
+		waiter_claim(receiver, 0);
+		lock_release(&chan->object.lock);
+		waiter_wake(receiver);
+		return 0;
+	}
+	if (chan->count < chan->capacity) {
+		buffer_put(chan, element);
+		lock_release(&chan->object.lock);
+		return 0;
+	}
+	return chan_wait(chan, &chan->senders, (void *)element, STRAND_WAIT_CHAN_SEND, deadline,
+			 &where);
+}
+
+/* The buffer is full or has no room at all, and a sender waits. Lock held; released. */
+static void take_from_sender(struct strand_chan *chan, struct waiter *sender, void *ret_element)
+{
+	if (chan->capacity) {
+		buffer_take(chan, ret_element);
+		buffer_put(chan, sender->element);
+	} else {
+		copy(ret_element, sender->element, chan->element_size);
+	}
+	waiter_claim(sender, 0);
+	lock_release(&chan->object.lock);
+	waiter_wake(sender);
+}
+
+int strand_chan_recv(struct strand_chan *chan, strand_time deadline, void *ret_element)
+{
+	struct frame where = CALLER_FRAME();
+
+	if (!chan)
+		return deadline <= 0 ? -ETIMEDOUT
+				     : waiter_wait_nothing(STRAND_WAIT_CHAN_RECEIVE_NIL, deadline,
+							   &where);
+	lock_take(&chan->object.lock);
+	if (probes_tracing())
+		trace(chan, STRAND_CHAN_XFER, strand_probe_recv, where.pc);
+
+	struct waiter *sender = first_waiter(&chan->senders);
+
+	if (sender) {
+		take_from_sender(chan, sender, ret_element);
+		return 0;
+	}
+	if (chan->count) {
+		buffer_take(chan, ret_element);
+		lock_release(&chan->object.lock);
+		return 0;
+	}
+	if (chan->closed) {
+		lock_release(&chan->object.lock);
+		return -EPIPE;
+	}
+	return chan_wait(chan, &chan->receivers, ret_element, STRAND_WAIT_CHAN_RECEIVE, deadline,
+			 &where);
+}
+
+int strand_chan_close(struct strand_chan *chan)
+{
+	struct list woken;
+	struct waiter *waiter;
+
+	if (!chan)
+		return -EINVAL;
+	list_init(&woken);
+	lock_take(&chan->object.lock);
+	if (chan->closed) {
+		lock_release(&chan->object.lock);
+		return -EPIPE;
+	}
+	chan->closed = true;
+	while ((waiter = first_waiter(&chan->receivers)) ||
+	       (waiter = first_waiter(&chan->senders))) {
+		waiter_claim(waiter, -EPIPE);
+		list_append(&woken, &waiter->link);
+	}
+	lock_release(&chan->object.lock);
+	if (probes_tracing())
+		trace(chan, STRAND_CHAN_CLOSE, strand_probe_chan,
+		      (uintptr_t)__builtin_return_address(0));
+	while (!list_is_empty(&woken)) {
+		waiter = list_entry(woken.next, struct waiter, link);
+		list_remove(&waiter->link); /* before it runs: its stack is its own again */
+		waiter_wake(waiter);
+	}
+	return 0;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands from the observer. */
+#include "strand/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "strand/leaks.h"
+#include "strand/probes.h"
+#include "strand/runtime.h"
+#include "strand/sched.h"
+
+/* A search needs few frames; the buffers are elsewhere. Room for signal frames with AVX-512. */
+#define CONTROL_STACK_SIZE ((size_t)256 << 10)
+
+/*
+ * Whoever may open the pipe (the same user) can ask for searches: at most this share of the
+ * time goes to them, whatever they ask. The observer itself keeps a minute between searches.
+ */
+#define SEARCH_MIN_GAP     (100 * STRAND_MILLISECOND)
+
+static void announce_anew(struct runtime *rt, uint64_t threshold_ns)
+{
+	__atomic_store_n(&strand_descriptor.threshold_ns, threshold_ns, __ATOMIC_RELAXED);
+	atomic_fetch_add(&rt->announce_epoch, 1);
+	for (unsigned i = 0; i < rt->worker_count; i++)
+		sched_kick(rt->workers[i]);
+}
+
+static void scan(struct runtime *rt, const struct strand_command *command)
+{
+	struct control *c = &rt->control;
+
+	if (strand_now() - c->last_search_end < SEARCH_MIN_GAP) {
+		__atomic_fetch_add(&strand_descriptor.commands_refused, 1, __ATOMIC_RELAXED);
+		leaks_refuse(command->request, STRAND_CAUSE_RATE_LIMIT);
+		return;
+	}
+	leaks_scan(rt, command);
+	c->last_search_end = strand_now();
+}
+
+static void obey(struct runtime *rt, const struct strand_command *command)
+{
+	if (command->magic == STRAND_COMMAND_MAGIC && command->abi_major == STRAND_ABI_MAJOR) {
+		switch (command->type) {
+		case STRAND_COMMAND_HELLO:
+			announce_anew(rt, command->threshold_ns);
+			return;
+		case STRAND_COMMAND_SCAN:
+			scan(rt, command);
+			return;
+		case STRAND_COMMAND_CANCEL:
+			return; /* read in time only by control_poll_cancel */
+		}
+	}
+	__atomic_fetch_add(&strand_descriptor.commands_refused, 1, __ATOMIC_RELAXED);
+}
+
+static void *control_main(void *arg)
+{
+	struct runtime *rt = arg;
+	struct strand_command command;
+
+	while (!atomic_load(&rt->stopping)) {
+		ssize_t n = read(rt->control.read_fd, &command, sizeof(command));
+
+		if (n == sizeof(command))
+			obey(rt, &command);
+		else if (n >= 0)
+			__atomic_fetch_add(&strand_descriptor.commands_refused, 1,
+					   __ATOMIC_RELAXED);
+		else if (errno != EINTR)
+			break;
+	}
+	return NULL;
+}
+
+static int open_pipe(struct control *c)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	/*
+	 * Who may open /proc/PID/fd/N is decided by the kernel's ptrace check. With this mode
+	 * an observer that passes it needs no further capability.
+	 */
+	fchmod(fds[1], 0622);
+	c->read_fd = fds[0];
+	c->write_fd = fds[1];
+	return 0;
+}
+
+static int start_thread(struct runtime *rt)
+{
+	char *stack = memory_map(&rt->memory, CONTROL_STACK_SIZE);
+	pthread_attr_t attr;
+	sigset_t all, before;
+	int r;
+
+	if (!stack)
+		return -ENOMEM;
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, CONTROL_STACK_SIZE);
+	sigfillset(&all); /* signals are for the program's own threads */
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	r = pthread_create(&rt->control.thread, &attr, control_main, rt);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	return -r;
+}
+
+int control_start(struct runtime *rt)
+{
+	struct control *c = &rt->control;
+	int r;
+
+	c->read_fd = c->write_fd = c->report_fd = -1;
+	r = leaks_init(&c->stop_signal);
+	if (r == 0)
+		r = open_pipe(c);
+	if (r == 0)
+		r = start_thread(rt);
+	if (r < 0) {
+		control_forked(rt);
+		return r;
+	}
+	c->started = true;
+	strand_descriptor.control_fd = c->write_fd;
+	return 0;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void control_forked(struct runtime *rt)
+{
+	strand_descriptor.control_fd = -1;
+	close_fd(&rt->control.read_fd);
+	close_fd(&rt->control.write_fd);
+	close_fd(&rt->control.report_fd);
+	rt->control.started = false;
+}
+
+void control_stop(struct runtime *rt)
+{
+	struct control *c = &rt->control;
+	struct strand_command nothing = {.magic = STRAND_COMMAND_MAGIC,
+					 .abi_major = STRAND_ABI_MAJOR,
+					 .type = STRAND_COMMAND_CANCEL};
+
+	if (!c->started)
+		return;
+	c->cancel = 1;
+	/* Wakes the thread; if the pipe is full it is awake. */
+	fcntl(c->write_fd, F_SETFL, O_NONBLOCK);
+	if (write(c->write_fd, &nothing, sizeof(nothing)) < 0 && errno == EPIPE)
+		pthread_cancel(c->thread);
+	pthread_join(c->thread, NULL);
+	control_forked(rt);
+}

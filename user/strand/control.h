@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control pipe and the thread that reads it.
+ *
+ * The thread runs leak searches, so its stack is the runtime's own memory and
+ * masked: it runs no code of the user's, and what lies on it keeps nothing alive.
+ */
+#ifndef STRAND_CONTROL_H
+#define STRAND_CONTROL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <strand.h>
+#include <strand/abi.h>
+
+struct runtime;
+
+struct control {
+	pthread_t thread;
+	bool started;
+	int read_fd, write_fd;
+	int report_fd; /* of the newest search, -1: none */
+	int stop_signal;
+	strand_time last_search_end;
+	uint64_t request;    /* of the search that runs; 0: none */
+	volatile int cancel; /* polled by the search */
+};
+
+/* Make the pipe and start the thread. Returns 0 or -errno. */
+int control_start(struct runtime *rt);
+void control_stop(struct runtime *rt);
+
+/* In the child of a fork: the pipe is the parent's, and there is no thread. */
+void control_forked(struct runtime *rt);
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the leak search is told of the runtime.
+ *
+ * L1. All memory of the runtime is masked; of it only live stack areas, arguments of tasks
+ *     that have not started, and buffers of channels are scanned, each as a part of its node.
+ * L2. A task is a candidate only if it is PARKED for one of the reasons below without a
+ *     deadline. In every other state, and for reasons that are not listed, it is live.
+ * L3. An object whose lock is held is in motion and live: between a waker's unlinking
+ *     of a waiter and setting its task READY, the lock is held (task.h).
+ * L4. freeze() holds the locks of the runtime's tables, so no list is half changed.
+ */
+#include "strand/leaks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "leakgc/leakgc.h"
+#include "strand/chan.h"
+#include "strand/probes.h"
+#include "strand/runtime.h"
+#include "strand/sched.h"
+
+/* Tries of a lock before the search gives up; its holders hold it for microseconds. */
+#define FREEZE_TRIES 100000
+
+int leaks_init(int *ret_stop_signal)
+{
+	return leakgc_stop_init(ret_stop_signal);
+}
+
+/* ---- freezing ------------------------------------------------------------------- */
+
+static struct lock *const *frozen_locks(struct runtime *rt, struct lock *ret_locks[4])
+{
+	ret_locks[0] = &rt->tasks.lock;
+	ret_locks[1] = &rt->stacks.lock;
+	ret_locks[2] = &rt->objects.lock;
+	ret_locks[3] = &rt->memory.lock; /* last: the others are held while memory is mapped */
+	return ret_locks;
+}
+
+static void thaw(void *context)
+{
+	struct lock *locks[4];
+
+	frozen_locks(context, locks);
+	for (int i = 3; i >= 0; i--)
+		lock_release(locks[i]);
+}
+
+static int freeze(void *context)
+{
+	struct lock *locks[4];
+
+	frozen_locks(context, locks);
+	for (int i = 0; i < 4; i++) {
+		unsigned tries = 0;
+
+		while (!lock_try(locks[i])) {
+			if (++tries < FREEZE_TRIES) {
+				cpu_relax();
+				continue;
+			}
+			while (i-- > 0)
+				lock_release(locks[i]);
+			return -EBUSY;
+		}
+	}
+	return 0;
+}
+
+/* ---- the world -------------------------------------------------------------------- */
+
+static int describe_chan(struct leakgc_world *world, const struct strand_chan *chan,
+			 size_t slot_size, uint32_t *ret_node)
+{
+	uintptr_t lo = (uintptr_t)chan;
+	struct leakgc_object object = {
+		.lo = lo,
+		/* Channels are opaque: no pointer to one's end exists, and the end is the next. */
+		.hi = lo + slot_size - 1,
+		.content_lo = (uintptr_t)chan->buffer,
+		.content_hi = (uintptr_t)chan->buffer + chan->capacity * chan->element_size,
+		.live = lock_is_held(&chan->object.lock),
+	};
+
+	return leakgc_world_add_object(world, &object, ret_node);
+}
+
+static int describe_objects(struct leakgc_world *world, const struct object_pool *pool)
+{
+	for (struct object_chunk *chunk = pool->chunks; chunk; chunk = chunk->next) {
+		for (size_t i = 0; i < chunk->slots; i++) {
+			struct object *o = object_slot(chunk, i);
+			int r = 0;
+
+			if (atomic_load_explicit(&o->kind, memory_order_relaxed) == OBJECT_CHAN)
+				r = describe_chan(world, (const struct strand_chan *)o,
+						  chunk->slot_size, &chunk->nodes[i]);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static bool waits_only_for_others(const struct task *task)
+{
+	switch ((enum strand_wait_reason)task->reason) {
+	case STRAND_WAIT_CHAN_RECEIVE_NIL:
+	case STRAND_WAIT_CHAN_SEND_NIL:
+	case STRAND_WAIT_CHAN_RECEIVE:
+	case STRAND_WAIT_CHAN_SEND:
+		return task->deadline == STRAND_FOREVER;
+	default:
+		return false;
+	}
+}
+
+static bool is_candidate(const struct task *task, const struct leakgc_limits *limits,
+			 strand_time now)
+{
+	if (task->state != TASK_PARKED || !waits_only_for_others(task))
+		return false;
+	if (!limits->min_age_ns)
+		return true;
+	return task->since && (uint64_t)(now - task->since) >= limits->min_age_ns;
+}
+
+/* The live part of a task's stack: from its stack pointer, or all of it where that is unknown. */
+static uintptr_t live_stack_lo(const struct task *task, const struct leakgc_thread *threads,
+			       size_t thread_count)
+{
+	uintptr_t base = (uintptr_t)task->stack.base, top = (uintptr_t)stack_top(&task->stack);
+
+	if (task->state == TASK_PARKED || task->state == TASK_READY)
+		return (uintptr_t)task->sp;
+	for (size_t i = 0; task->state == TASK_RUNNING && i < thread_count; i++) {
+		if (threads[i].sp_low >= base && threads[i].sp_low < top)
+			return threads[i].sp_low;
+	}
+	return base;
+}
+
+static int describe_task(struct leakgc_world *world, const struct task *task,
+			 const struct leakgc_thread *threads, size_t thread_count, strand_time now)
+{
+	struct leakgc_task t = {
+		.id = task->id,
+		.generation = task->generation,
+		.object_name = task->object,
+		.stack_lo = live_stack_lo(task, threads, thread_count),
+		.stack_hi = (uintptr_t)stack_top(&task->stack),
+		.data_lo = (uintptr_t)&task->arg,
+		.data_hi = (uintptr_t)(&task->arg + 1),
+		.candidate = is_candidate(task, leakgc_world_limits(world), now),
+		.deadline = task->state == TASK_PARKED && task->deadline != STRAND_FOREVER,
+	};
+	leakgc_node node;
+	int r;
+
+	r = leakgc_world_add_task(world, &t, &node);
+	if (r < 0 || !t.candidate || !task->object)
+		return r;
+
+	const struct object *object = (const struct object *)task->object;
+
+	return leakgc_world_add_wait(world, node, object->chunk->nodes[object_index(object)]);
+}
+
+static int describe(void *context, struct leakgc_world *world, const struct leakgc_thread *threads,
+		    size_t thread_count)
+{
+	struct runtime *rt = context;
+	strand_time now = strand_now();
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < rt->memory.count; i++)
+		r = leakgc_world_mask(world, rt->memory.regions[i].lo, rt->memory.regions[i].hi);
+	if (r == 0)
+		r = describe_objects(world, &rt->objects);
+	for (struct task_slab *slab = rt->tasks.slabs; slab; slab = slab->next) {
+		for (size_t i = 0; r == 0 && i < slab->count; i++) {
+			if (slab->tasks[i].state != TASK_FREE)
+				r = describe_task(world, &slab->tasks[i], threads, thread_count,
+						  now);
+		}
+	}
+	return r;
+}
+
+/* ---- the report ------------------------------------------------------------------- */
+
+static void fill_report(void *bytes, uint64_t size, uint64_t request,
+			const struct leakgc_result *result)
+{
+	struct strand_report_header *h = bytes;
+	struct strand_report_task *tasks = (struct strand_report_task *)(h + 1);
+
+	*h = (struct strand_report_header){
+		.magic = STRAND_REPORT_MAGIC,
+		.abi_major = STRAND_ABI_MAJOR,
+		.abi_minor = STRAND_ABI_MINOR,
+		.header_size = sizeof(*h),
+		.section_count = 1,
+		.total_size = size,
+		.request = request,
+		.status = result->status,
+		.cause = result->cause,
+		.cause_detail = result->cause_detail,
+		.started_ns = (uint64_t)result->started_ns,
+		.stopped_ns = (uint64_t)result->stopped_ns,
+		.stop_ns = (uint64_t)result->stop_ns,
+		.pause_ns = (uint64_t)result->pause_ns,
+		.total_ns = (uint64_t)result->total_ns,
+		.scanned_bytes = result->scanned_bytes,
+		.candidates = result->candidates,
+		.leaked = result->leaked,
+	};
+	h->section[0] = (struct strand_report_section){
+		.type = STRAND_SECTION_TASKS,
+		.record_size = sizeof(*tasks),
+		.offset = sizeof(*h),
+		.count = result->verdict_count,
+	};
+	for (size_t i = 0; i < result->verdict_count; i++) {
+		const struct leakgc_verdict *v = &result->verdicts[i];
+
+		tasks[i] = (struct strand_report_task){
+			.task = v->task,
+			.generation = v->generation,
+			.object = v->object_name,
+			.verdict = v->verdict,
+			.root_kind = v->root_kind,
+			.root = v->root,
+		};
+	}
+}
+
+/* A sealed memfd with the report, or -errno. */
+static int make_report(uint64_t request, const struct leakgc_result *result, uint64_t *ret_size)
+{
+	uint64_t size = sizeof(struct strand_report_header) +
+			result->verdict_count * sizeof(struct strand_report_task);
+	int fd = memfd_create("strand-report", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size) < 0)
+		r = -errno;
+
+	void *bytes =
+		r < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (bytes != MAP_FAILED) {
+		fill_report(bytes, size, request, result);
+		munmap(bytes, size);
+		if (fcntl(fd, F_ADD_SEALS,
+			  F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+			r = -errno;
+	} else if (r == 0) {
+		r = -errno;
+	}
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_size = size;
+	return fd;
+}
+
+static void fire_scan_done(uint64_t request, enum strand_search_status status,
+			   enum strand_search_cause cause, int fd, uint64_t size)
+{
+	struct strand_rec_scan_done record = {
+		.h = PROBE_HEADER(STRAND_PROBE_SCAN_DONE, record),
+		.request = request,
+		.report_fd = fd,
+		.status = status,
+		.cause = cause,
+		.report_size = size,
+	};
+
+	if (probes_observed())
+		strand_probe_scan_done(&record);
+}
+
+void leaks_refuse(uint64_t request, enum strand_search_cause cause)
+{
+	fire_scan_done(request, STRAND_SEARCH_REFUSED, cause, -1, 0);
+}
+
+void leaks_scan(struct runtime *rt, const struct strand_command *command)
+{
+	struct control *c = &rt->control;
+	const int own_fds[] = {c->read_fd, c->write_fd, c->report_fd};
+	struct leakgc_runtime runtime = {
+		.context = rt,
+		.freeze = freeze,
+		.thaw = thaw,
+		.describe = describe,
+		.own_fds = own_fds,
+		.own_fd_count = sizeof(own_fds) / sizeof(own_fds[0]),
+		.stop_signal = c->stop_signal,
+	};
+	struct leakgc_limits limits;
+	struct leakgc_result result;
+	uint64_t size = 0;
+
+	leakgc_limits_default(&limits);
+	limits.min_age_ns = command->min_age_ns;
+	if (command->time_budget_ns && command->time_budget_ns < (uint64_t)limits.time_ns)
+		limits.time_ns = (int64_t)command->time_budget_ns;
+	if (command->pause_budget_ns && command->pause_budget_ns < (uint64_t)limits.pause_ns)
+		limits.pause_ns = (int64_t)command->pause_budget_ns;
+	c->cancel = 0;
+	leakgc_search(&runtime, &limits, &c->cancel, &result);
+	__atomic_fetch_add(&strand_descriptor.searches, 1, __ATOMIC_RELAXED);
+	if (c->report_fd >= 0)
+		close(c->report_fd);
+	c->report_fd = make_report(command->request, &result, &size);
+	fire_scan_done(command->request, result.status, result.cause, c->report_fd, size);
+	leakgc_result_done(&result);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The bridge from the runtime to the leak search, and the report of its result. */
+#ifndef STRAND_LEAKS_H
+#define STRAND_LEAKS_H
+
+#include <stdint.h>
+#include <strand/abi.h>
+
+struct runtime;
+
+/* Once a process: the signal that stops threads. Returns 0 or -errno. */
+int leaks_init(int *ret_stop_signal);
+
+/* Search as commanded, make the report and fire scan_done. On the control thread. */
+void leaks_scan(struct runtime *rt, const struct strand_command *command);
+
+/* Fire scan_done for a search that is not made. */
+void leaks_refuse(uint64_t request, enum strand_search_cause cause);
+
+#endif

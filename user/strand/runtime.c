@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting and stopping the runtime. */
+#include "strand/runtime.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "strand/probes.h"
+#include "strand/sched.h"
+#include "strand/switch.h"
+
+/* Announced unless the observer says otherwise: parks of this age. */
+#define DEFAULT_THRESHOLD (10 * STRAND_MILLISECOND)
+
+/* The main task may be a whole program: it gets what a main thread gets by default. */
+#define MAIN_STACK_SIZE   ((size_t)8 << 20)
+
+/* What a process has once: at most one runtime, started and stopped under `starting`. */
+static struct runtime *_Atomic the_runtime;
+static struct lock starting;
+
+struct runtime *runtime_get(void)
+{
+	return atomic_load_explicit(&the_runtime, memory_order_acquire);
+}
+
+/* A child of fork has one thread and no scheduler: the parent's runtime is not its own. */
+static void forked(void)
+{
+	struct runtime *rt = runtime_get();
+
+	strand_descriptor.pid = 0;
+	sched_this_worker = NULL;
+	lock_release(&starting);
+	if (!rt)
+		return;
+	control_forked(rt);
+	atomic_store(&the_runtime, NULL);
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, forked);
+}
+
+static unsigned workers_wanted(void)
+{
+	const char *text = getenv("STRAND_WORKERS");
+	long n = text ? strtol(text, NULL, 10) : 1;
+
+	return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
+}
+
+static bool observation_wanted(void)
+{
+	const char *text = getenv("STRAND_OBSERVE");
+
+	return !text || strcmp(text, "0") != 0;
+}
+
+static void *worker_main(void *arg)
+{
+	sched_run(arg);
+	return NULL;
+}
+
+static void stop(struct runtime *rt)
+{
+	atomic_store(&rt->stopping, true);
+	for (unsigned i = 0; i < rt->worker_count; i++)
+		sched_kick(rt->workers[i]);
+}
+
+static void main_task(void *arg)
+{
+	struct runtime *rt = arg;
+
+	rt->main_result = rt->main_fn(rt->main_arg);
+	stop(rt);
+}
+
+static int make_workers(struct runtime *rt)
+{
+	rt->worker_count = workers_wanted();
+	rt->workers = memory_map(&rt->memory, rt->worker_count * sizeof(*rt->workers));
+	if (!rt->workers)
+		return -ENOMEM;
+	for (unsigned i = 0; i < rt->worker_count; i++) {
+		rt->workers[i] = sched_worker_new(rt, i);
+		if (!rt->workers[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Returns how many threads were started beside the calling one, or -errno. */
+static int start_threads(struct runtime *rt)
+{
+	for (unsigned i = 1; i < rt->worker_count; i++) {
+		int r = pthread_create(&rt->workers[i]->thread, NULL, worker_main, rt->workers[i]);
+
+		if (r) {
+			stop(rt);
+			while (--i > 0)
+				pthread_join(rt->workers[i]->thread, NULL);
+			return -r;
+		}
+	}
+	return 0;
+}
+
+static int runtime_new(struct runtime **ret_runtime)
+{
+	struct memory memory = {0};
+	struct runtime *rt = memory_map(&memory, sizeof(*rt));
+	int r;
+
+	if (!rt)
+		return -ENOMEM;
+	rt->memory = memory;
+	r = make_workers(rt);
+	if (r < 0) {
+		memory_done(&memory);
+		return r;
+	}
+	*ret_runtime = rt;
+	return 0;
+}
+
+static void runtime_free(struct runtime *rt)
+{
+	struct memory memory = rt->memory; /* rt itself lies in it */
+
+	memory_done(&memory);
+}
+
+static void describe_runtime(const struct runtime *rt)
+{
+	strand_descriptor.workers = rt->worker_count;
+	strand_descriptor.threshold_ns = DEFAULT_THRESHOLD;
+	strand_descriptor.task_end_pc = (uintptr_t)switch_task_end_pc;
+	strand_descriptor.pid = getpid();
+}
+
+static int spawn_main(struct runtime *rt, uintptr_t created_pc)
+{
+	struct strand_task_options options = {
+		.size = sizeof(options), .name = "main", .stack_size = MAIN_STACK_SIZE};
+	struct task *task = task_new(rt, &options, main_task, rt, created_pc);
+
+	if (!task)
+		return -ENOMEM;
+	rt->workers[0]->spawned++;
+	rt->workers[0]->next = task; /* on the calling thread, and first */
+	return 0;
+}
+
+static int start(struct runtime *rt, uintptr_t created_pc)
+{
+	int r = spawn_main(rt, created_pc);
+
+	if (r < 0)
+		return r;
+	describe_runtime(rt);
+	atomic_store_explicit(&the_runtime, rt, memory_order_release);
+	if (observation_wanted())
+		r = control_start(rt);
+	return r < 0 ? r : start_threads(rt);
+}
+
+static void finish(struct runtime *rt)
+{
+	for (unsigned i = 1; i < rt->worker_count; i++)
+		pthread_join(rt->workers[i]->thread, NULL);
+	strand_descriptor.pid = 0;
+	atomic_store(&the_runtime, NULL);
+}
+
+int strand_main(int (*fn)(void *), void *arg)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct runtime *rt = NULL;
+	int r;
+
+	if (!fn)
+		return -EINVAL;
+	pthread_once(&once, watch_forks);
+	if (!lock_try(&starting))
+		return -EBUSY;
+	r = runtime_new(&rt);
+	if (r == 0) {
+		rt->main_fn = fn;
+		rt->main_arg = arg;
+		r = start(rt, (uintptr_t)__builtin_return_address(0));
+		if (r == 0) {
+			sched_run(rt->workers[0]);
+			finish(rt);
+			r = rt->main_result;
+		}
+		atomic_store(&rt->stopping, true);
+		control_stop(rt);
+		atomic_store(&the_runtime, NULL);
+		runtime_free(rt);
+	}
+	lock_release(&starting);
+	return r;
+}

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Workers, and the order in which they run tasks.
+ *
+ * A worker takes the next task from, in this order:
+ *   next     the task that the running task woke last: a hand-off costs no queue. At most
+ *            NEXT_STREAK_MAX times in a row while others wait, so a busy pair starves nobody.
+ *   ready    its started tasks, first in, first out.
+ *   fresh    its new tasks; the two queues take turns. Only new tasks are ever stolen.
+ *   inbox    what others have woken or spawned for it; emptied every POLL_DISPATCHES.
+ *
+ * A task that parks switches straight to the next task's stack; the worker's own stack is
+ * only used when there is nothing to run. So what has to happen to the task that was left
+ * (mark it parked and release the lock of its wait object, queue it, recycle it) happens
+ * after the switch, on the stack of whoever runs next: finish_switch.
+ *
+ * Invariants:
+ *   S1. Only worker w writes w->current, w->ready, w->next, the timers and the parked list.
+ *   S2. A task is in at most one of: a queue, an inbox, a free list, `next`, `current`.
+ *   S3. A lock handed to sched_park is released by finish_switch on the same worker, after
+ *       the parked task's stack was saved. So whoever gets that lock may wake the task.
+ *   S4. Nothing polls (timers, inbox) between sched_park and finish_switch: polling takes
+ *       the locks of wait objects, and the parker holds one.
+ *   S5. sleeping is set before the last look at inbox, fresh queues and flags; whoever adds
+ *       to them looks at sleeping afterwards (both seq_cst). So one of the two sees the other.
+ */
+#include "strand/sched.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "strand/probes.h"
+#include "strand/switch.h"
+#include "strand/waiter.h"
+
+/*
+ * Dispatches between two looks at the clock, the inbox, the timers and the sweep. A look costs
+ * about 40 ns, so this adds less than 1 ns to a switch; raising it delays timers and wake-ups
+ * from other threads while this worker is busy.
+ */
+#define POLL_DISPATCHES 64
+
+/* Hand-offs in a row while other tasks are ready. Raising it favours pairs over fairness. */
+#define NEXT_STREAK_MAX 16
+
+_Thread_local struct worker *sched_this_worker;
+
+/* ---- queues -------------------------------------------------------------------- */
+
+static void queue_push(struct task_queue *q, struct task *task)
+{
+	task->next = NULL;
+	if (q->tail)
+		q->tail->next = task;
+	else
+		q->head = task;
+	q->tail = task;
+}
+
+static struct task *queue_pop(struct task_queue *q)
+{
+	struct task *task = q->head;
+
+	if (!task)
+		return NULL;
+	q->head = task->next;
+	if (!q->head)
+		q->tail = NULL;
+	task->next = NULL;
+	return task;
+}
+
+static void fresh_push(struct worker *w, struct task *task)
+{
+	bool shared = w->rt->worker_count > 1;
+
+	if (shared)
+		lock_take(&w->fresh_lock);
+	queue_push(&w->fresh, task);
+	if (shared)
+		lock_release(&w->fresh_lock);
+}
+
+static struct task *fresh_pop(struct worker *w)
+{
+	bool shared = w->rt->worker_count > 1;
+
+	if (!w->fresh.head)
+		return NULL;
+	if (shared)
+		lock_take(&w->fresh_lock);
+
+	struct task *task = queue_pop(&w->fresh);
+
+	if (shared)
+		lock_release(&w->fresh_lock);
+	return task;
+}
+
+/* Called without w's own locks; one task at a time keeps the thief simple and fair. */
+static struct task *steal(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+
+	for (unsigned i = 1; i < rt->worker_count; i++) {
+		struct worker *victim = rt->workers[(w->index + i) % rt->worker_count];
+		struct task *task = fresh_pop(victim);
+
+		if (task)
+			return task;
+	}
+	return NULL;
+}
+
+static struct task *pick(struct worker *w)
+{
+	struct task *task = w->next;
+	bool others = w->ready.head || w->fresh.head;
+
+	if (__builtin_expect(atomic_load_explicit(&w->rt->stopping, memory_order_relaxed), 0))
+		return NULL;
+	if (task && (!others || w->next_streak < NEXT_STREAK_MAX)) {
+		w->next = NULL;
+		w->next_streak++;
+		return task;
+	}
+	w->next_streak = 0;
+	if (task) {
+		w->next = NULL;
+		queue_push(&w->ready, task);
+	}
+	w->fresh_turn = !w->fresh_turn;
+	task = w->fresh_turn ? fresh_pop(w) : queue_pop(&w->ready);
+	return task ? task : w->fresh_turn ? queue_pop(&w->ready) : fresh_pop(w);
+}
+
+/* ---- waking --------------------------------------------------------------------- */
+
+static void futex_wake_one(_Atomic unsigned *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void sched_kick(struct worker *w)
+{
+	if (atomic_load(&w->sleeping) && atomic_exchange(&w->sleeping, 0))
+		futex_wake_one(&w->sleeping);
+}
+
+static void kick_an_idle_worker(struct runtime *rt)
+{
+	if (rt->worker_count == 1 || !atomic_load(&rt->idle))
+		return;
+	for (unsigned i = 0; i < rt->worker_count; i++) {
+		struct worker *w = rt->workers[i];
+
+		if (atomic_load(&w->sleeping)) {
+			sched_kick(w);
+			return;
+		}
+	}
+}
+
+/* On the task's own worker: take it off the parked list and let it run. */
+static void ready_here(struct worker *w, struct task *task)
+{
+	if (task->timer_index)
+		timers_remove(&w->timers, task);
+	announce_unparked(w, task);
+	if (w->next)
+		queue_push(&w->ready, w->next);
+	w->next = task;
+}
+
+static void inbox_push(struct worker *w, struct task *task)
+{
+	struct task *head = atomic_load_explicit(&w->inbox, memory_order_relaxed);
+
+	do {
+		task->next = head;
+	} while (!atomic_compare_exchange_weak(&w->inbox, &head, task));
+	sched_kick(w);
+}
+
+void sched_ready(struct runtime *rt, struct task *task)
+{
+	struct worker *here = sched_this_worker;
+
+	if (atomic_load_explicit(&task->state, memory_order_relaxed) == TASK_NEW) {
+		if (here) {
+			fresh_push(here, task);
+			kick_an_idle_worker(rt);
+		} else {
+			unsigned i = atomic_fetch_add(&rt->next_worker, 1) % rt->worker_count;
+
+			inbox_push(rt->workers[i], task);
+		}
+		return;
+	}
+	task->waker = here && here->current ? here->current->id : 0;
+	if (task->worker == here)
+		ready_here(here, task);
+	else
+		inbox_push(task->worker, task);
+}
+
+/* ---- polling -------------------------------------------------------------------- */
+
+static void take_inbox(struct worker *w)
+{
+	if (!atomic_load_explicit(&w->inbox, memory_order_relaxed))
+		return;
+
+	struct task *newest = atomic_exchange_explicit(&w->inbox, NULL, memory_order_acquire);
+	struct task *oldest = NULL;
+
+	while (newest) {
+		struct task *task = newest;
+
+		newest = task->next;
+		task->next = oldest;
+		oldest = task;
+	}
+	while (oldest) {
+		struct task *task = oldest;
+
+		oldest = task->next;
+		if (atomic_load_explicit(&task->state, memory_order_relaxed) == TASK_NEW)
+			fresh_push(w, task);
+		else
+			ready_here(w, task);
+	}
+}
+
+/* The deadline of a parked task has passed. Whoever has claimed its waiter has won. */
+static void expire(struct worker *w, struct task *task)
+{
+	struct waiter *waiter = task->waiter;
+
+	timers_remove(&w->timers, task);
+	if (waiter) {
+		struct lock *lock = &waiter->object->lock;
+
+		lock_take(lock);
+		if (!waiter->linked) {
+			lock_release(lock);
+			return;
+		}
+		waiter_claim(waiter, -ETIMEDOUT);
+		lock_release(lock);
+	} else {
+		atomic_store_explicit(&task->state, TASK_READY, memory_order_relaxed);
+	}
+	task->waker = 0;
+	announce_unparked(w, task);
+	queue_push(&w->ready, task);
+}
+
+static void publish_counters(struct worker *w)
+{
+	if (w->spawned)
+		__atomic_fetch_add(&strand_descriptor.tasks_spawned, w->spawned, __ATOMIC_RELAXED);
+	if (w->exited)
+		__atomic_fetch_add(&strand_descriptor.tasks_exited, w->exited, __ATOMIC_RELAXED);
+	w->spawned = w->exited = 0;
+}
+
+/* Returns the time. */
+static strand_time poll_events(struct worker *w)
+{
+	strand_time now = strand_now();
+	struct task *task;
+
+	take_inbox(w);
+	while ((task = timers_first(&w->timers)) && task->deadline <= now)
+		expire(w, task);
+	if (announce_is_due(w, now)) {
+		announce_sweep(w, now);
+		publish_counters(w);
+	}
+	return now;
+}
+
+/* ---- switching ------------------------------------------------------------------ */
+
+static void finish_switch(struct worker *w)
+{
+	struct task *left = w->leaving;
+
+	w->leaving = NULL;
+	if (!left)
+		return;
+	switch (w->leaving_how) {
+	case LEAVE_PARK:
+		atomic_store_explicit(&left->state, TASK_PARKED, memory_order_release);
+		if (w->leaving_lock)
+			lock_release(w->leaving_lock);
+		break;
+	case LEAVE_YIELD:
+		atomic_store_explicit(&left->state, TASK_READY, memory_order_release);
+		queue_push(&w->ready, left);
+		break;
+	case LEAVE_EXIT:
+		w->exited++;
+		task_free(w->rt, left);
+		break;
+	}
+}
+
+void sched_after_switch(struct worker *w)
+{
+	finish_switch(w);
+	if (++w->dispatches % POLL_DISPATCHES == 0)
+		poll_events(w);
+}
+
+static void set_running(struct worker *w, struct task *task)
+{
+	w->current = task;
+	if (!task)
+		return;
+	task->worker = w;
+	atomic_store_explicit(&task->state, TASK_RUNNING, memory_order_relaxed);
+}
+
+/* Leave the current task for the next one, or for the loop. Returns when it runs again. */
+static void leave(struct worker *w, enum leave how, struct lock *lock)
+{
+	struct task *from = w->current;
+	struct task *to = pick(w);
+
+	assert(to != from);
+	w->leaving = from;
+	w->leaving_how = how;
+	w->leaving_lock = lock;
+	set_running(w, to);
+	switch_stack(&from->sp, to ? to->sp : w->loop_sp);
+	sched_after_switch(w);
+}
+
+void sched_park(struct worker *w, struct task *task, struct lock *lock)
+{
+	if (task->deadline != STRAND_FOREVER && timers_add(&w->timers, task) < 0) {
+		/* No memory for a timer: better late than never, so it waits for ever. */
+		task->deadline = STRAND_FOREVER;
+	}
+	announce_parked(w, task);
+	leave(w, LEAVE_PARK, lock);
+}
+
+void sched_yield_task(struct worker *w)
+{
+	if (++w->dispatches % POLL_DISPATCHES == 0)
+		poll_events(w);
+	if (w->next || w->ready.head || w->fresh.head || w->rt->stopping)
+		leave(w, LEAVE_YIELD, NULL);
+}
+
+_Noreturn void sched_exit_task(void)
+{
+	leave(sched_this_worker, LEAVE_EXIT, NULL);
+	__builtin_unreachable();
+}
+
+/* ---- the loop ------------------------------------------------------------------- */
+
+static bool has_work(const struct worker *w)
+{
+	if (atomic_load(&w->inbox) || atomic_load(&w->rt->stopping) ||
+	    atomic_load(&w->rt->announce_epoch) != w->announcer.epoch)
+		return true;
+	for (unsigned i = 0; i < w->rt->worker_count; i++) {
+		if (__atomic_load_n(&w->rt->workers[i]->fresh.head, __ATOMIC_SEQ_CST))
+			return true;
+	}
+	return false;
+}
+
+static void sleep_until(struct worker *w, strand_time until)
+{
+	struct timespec ts = {until / STRAND_SECOND, until % STRAND_SECOND};
+
+	atomic_store(&w->sleeping, 1);
+	atomic_fetch_add(&w->rt->idle, 1);
+	if (!has_work(w))
+		syscall(SYS_futex, &w->sleeping, FUTEX_WAIT_BITSET_PRIVATE, 1,
+			until == STRAND_FOREVER ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
+	atomic_fetch_sub(&w->rt->idle, 1);
+	atomic_store(&w->sleeping, 0);
+}
+
+/* Nothing to run: tell of the parked tasks, then sleep until something may have changed. */
+static void idle(struct worker *w, strand_time now)
+{
+	strand_time until = announce_sweep(w, now);
+	struct task *timer = timers_first(&w->timers);
+
+	publish_counters(w);
+	if (timer && timer->deadline < until)
+		until = timer->deadline;
+	if (until > now)
+		sleep_until(w, until);
+}
+
+static void run(struct worker *w, struct task *task)
+{
+	set_running(w, task);
+	switch_stack(&w->loop_sp, task->sp);
+	w->current = NULL;
+	finish_switch(w);
+}
+
+void sched_run(struct worker *w)
+{
+	sched_this_worker = w;
+	while (!atomic_load(&w->rt->stopping)) {
+		strand_time now = poll_events(w);
+		struct task *task = pick(w);
+
+		if (!task)
+			task = steal(w);
+		if (task)
+			run(w, task);
+		else if (!atomic_load(&w->rt->stopping))
+			idle(w, now);
+	}
+	publish_counters(w);
+	sched_this_worker = NULL;
+}
+
+struct worker *sched_worker_new(struct runtime *rt, unsigned index)
+{
+	struct worker *w = memory_map(&rt->memory, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->rt = rt;
+	w->index = index;
+	w->timers.memory = &rt->memory;
+	announcer_init(&w->announcer);
+	return w;
+}

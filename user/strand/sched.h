@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* Workers: who runs which task when. See sched.c. */
+#ifndef STRAND_SCHED_H
+#define STRAND_SCHED_H
+
+#include <pthread.h>
+#include "strand/announce.h"
+#include "strand/runtime.h"
+#include "strand/task.h"
+#include "strand/timer.h"
+
+/* A first-in first-out queue of tasks, linked by task->next. */
+struct task_queue {
+	struct task *head, *tail;
+};
+
+enum leave { LEAVE_PARK, LEAVE_YIELD, LEAVE_EXIT };
+
+struct worker {
+	/* What only this worker touches. */
+	struct runtime *rt;
+	unsigned index;
+	unsigned dispatches;
+	unsigned next_streak;
+	bool fresh_turn;
+	struct task *current;    /* NULL in the loop */
+	struct task *next;       /* just made ready by the task that runs: runs next */
+	struct task_queue ready; /* started tasks */
+	void *loop_sp;           /* where the loop goes on */
+	struct task *leaving;    /* whom finish_switch has to complete */
+	enum leave leaving_how;
+	struct lock *leaving_lock;
+	struct timers timers;
+	struct announcer announcer;
+	uint64_t spawned, exited; /* since they were last added to the descriptor */
+	pthread_t thread;
+
+	/* What others touch, too. */
+	_Alignas(64) struct lock fresh_lock;
+	struct task_queue fresh;      /* new tasks: any worker may take them */
+	_Atomic(struct task *) inbox; /* woken or spawned by others; newest first */
+	_Atomic unsigned sleeping;    /* futex: 1 while it sleeps */
+};
+
+/* The worker that the calling thread is, NULL in a plain thread. */
+extern _Thread_local struct worker *sched_this_worker
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+static inline struct task *sched_current_task(void)
+{
+	struct worker *w = sched_this_worker;
+
+	return w ? w->current : NULL;
+}
+
+/*
+ * sched_park - park the current task; release lock (may be NULL) once its stack is saved.
+ * The task's reason, object, deadline, waiter and where are set by the caller.
+ */
+void sched_park(struct worker *w, struct task *task, struct lock *lock);
+
+/* sched_ready - run a task that is in state READY (was parked) or NEW. From anywhere. */
+void sched_ready(struct runtime *rt, struct task *task);
+
+/* Let others run; the current task stays ready. */
+void sched_yield_task(struct worker *w);
+
+/* The current task has ended. */
+_Noreturn void sched_exit_task(void);
+
+/* To be called first thing after a switch, on the new stack. */
+void sched_after_switch(struct worker *w);
+
+/* Run tasks until the runtime stops. The calling thread becomes worker w. */
+void sched_run(struct worker *w);
+
+struct worker *sched_worker_new(struct runtime *rt, unsigned index);
+
+/* Wake a sleeping worker, so that it looks at its inbox and flags. */
+void sched_kick(struct worker *w);
+
+#endif

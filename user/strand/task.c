@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* Making, naming and recycling tasks. */
+#include "strand/task.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "strand/probes.h"
+#include "strand/runtime.h"
+#include "strand/sched.h"
+#include "strand/switch.h"
+
+#define SLAB_TASKS 128
+
+/* ---- the pool -------------------------------------------------------------------- */
+
+/* Called with the pool's lock held. */
+static void add_slab(struct runtime *rt)
+{
+	struct task_slab *slab =
+		memory_map(&rt->memory, sizeof(*slab) + SLAB_TASKS * sizeof(struct task));
+
+	if (!slab)
+		return;
+	for (size_t i = SLAB_TASKS; i-- > 0;) {
+		slab->tasks[i].next = rt->tasks.free;
+		rt->tasks.free = &slab->tasks[i];
+	}
+	slab->count = SLAB_TASKS;
+	slab->next = rt->tasks.slabs;
+	rt->tasks.slabs = slab;
+}
+
+/* Last in, first out: the stack that was used last is still in the cache. */
+static struct task *pool_take(struct runtime *rt)
+{
+	lock_take(&rt->tasks.lock);
+	if (!rt->tasks.free)
+		add_slab(rt);
+
+	struct task *task = rt->tasks.free;
+
+	if (task)
+		rt->tasks.free = task->next;
+	lock_release(&rt->tasks.lock);
+	return task;
+}
+
+static void pool_give(struct runtime *rt, struct task *task)
+{
+	lock_take(&rt->tasks.lock);
+	task->next = rt->tasks.free;
+	rt->tasks.free = task;
+	lock_release(&rt->tasks.lock);
+}
+
+static int give_stack(struct runtime *rt, struct task *task, size_t size)
+{
+	if (task->stack.base && size == 0)
+		return 0;
+	/* A recycled task's slab stack must not get lost: only stackless tasks get another. */
+	return stack_new(&rt->stacks, &rt->memory, size, &task->stack);
+}
+
+/* A task that has no stack yet, for a stack of a special size. */
+static struct task *pool_take_stackless(struct runtime *rt)
+{
+	struct task *task = NULL;
+
+	lock_take(&rt->tasks.lock);
+	for (struct task **at = &rt->tasks.free; *at; at = &(*at)->next) {
+		if (!(*at)->stack.base) {
+			task = *at;
+			*at = task->next;
+			break;
+		}
+	}
+	if (!task) {
+		add_slab(rt); /* new ones are at the front and have no stack */
+		task = rt->tasks.free;
+		if (task && !task->stack.base)
+			rt->tasks.free = task->next;
+		else
+			task = NULL;
+	}
+	lock_release(&rt->tasks.lock);
+	return task;
+}
+
+/* ---- tasks ----------------------------------------------------------------------- */
+
+static void set_name(struct task *task, const char *name)
+{
+	size_t length = strnlen(name, sizeof(task->name) - 1);
+
+	memcpy(task->name, name, length);
+	memset(task->name + length, 0, sizeof(task->name) - length);
+}
+
+static void trace_spawn(const struct task *task)
+{
+	struct strand_rec_spawn record = {
+		.h = PROBE_HEADER(STRAND_PROBE_SPAWN, record),
+		.task = task->id,
+		.parent = task->parent,
+		.fn = (uintptr_t)task->fn,
+		.created_pc = task->created_pc,
+	};
+
+	memcpy(record.name, task->name, sizeof(record.name));
+	strand_probe_spawn(&record);
+}
+
+struct task *task_new(struct runtime *rt, const struct strand_task_options *options,
+		      void (*fn)(void *), void *arg, uintptr_t created_pc)
+{
+	struct task *parent = sched_current_task();
+	size_t stack_size = options ? options->stack_size : 0;
+	struct task *task = stack_size ? pool_take_stackless(rt) : pool_take(rt);
+
+	if (!task)
+		return NULL;
+	if (give_stack(rt, task, stack_size) < 0) {
+		pool_give(rt, task);
+		return NULL;
+	}
+	task->id = atomic_fetch_add_explicit(&rt->tasks.last_id, 1, memory_order_relaxed) + 1;
+	task->parent = parent ? parent->id : 0;
+	task->fn = fn;
+	task->arg = arg;
+	task->created_pc = created_pc;
+	task->worker = NULL;
+	task->deadline = STRAND_FOREVER;
+	if (options && options->name)
+		set_name(task, options->name);
+	else
+		memcpy(task->name, parent ? parent->name : "", parent ? sizeof(task->name) : 1);
+	task->sp = switch_prepare(stack_top(&task->stack), task);
+	atomic_store_explicit(&task->state, TASK_NEW, memory_order_release);
+	if (probes_tracing())
+		trace_spawn(task);
+	return task;
+}
+
+void task_free(struct runtime *rt, struct task *task)
+{
+	atomic_store_explicit(&task->state, TASK_FREE, memory_order_release);
+	if (task->stack.size != STACK_DEFAULT_SIZE)
+		stack_free(&rt->memory, &task->stack);
+	pool_give(rt, task);
+}
+
+/* ---- the first and the last of a task ---------------------------------------------- */
+
+struct task_entry task_begin(struct task *task)
+{
+	struct task_entry entry = {task->fn, task->arg};
+
+	task->arg = NULL; /* from here on it is the task's own business whether it is kept */
+	sched_after_switch(sched_this_worker);
+	return entry;
+}
+
+_Noreturn void task_end(void)
+{
+	struct task *task = sched_current_task();
+
+	if (probes_tracing()) {
+		struct strand_rec_exit record = {
+			.h = PROBE_HEADER(STRAND_PROBE_EXIT, record),
+			.task = task->id,
+		};
+
+		strand_probe_exit(&record);
+	}
+	sched_exit_task();
+}
+
+/* ---- public ------------------------------------------------------------------------ */
+
+static int spawn(const struct strand_task_options *options, void (*fn)(void *), void *arg,
+		 uintptr_t created_pc)
+{
+	struct runtime *rt = runtime_get();
+	struct worker *w = sched_this_worker;
+
+	if (!fn || (options && options->stack_size > STACK_MAX_SIZE))
+		return -EINVAL;
+	if (!rt)
+		return -ENXIO;
+
+	struct task *task = task_new(rt, options, fn, arg, created_pc);
+
+	if (!task)
+		return -ENOMEM;
+	if (w)
+		w->spawned++;
+	else
+		__atomic_fetch_add(&strand_descriptor.tasks_spawned, 1, __ATOMIC_RELAXED);
+	sched_ready(rt, task);
+	return 0;
+}
+
+int strand_go(void (*fn)(void *), void *arg)
+{
+	return spawn(NULL, fn, arg, (uintptr_t)__builtin_return_address(0));
+}
+
+int strand_go_with(const struct strand_task_options *options, void (*fn)(void *), void *arg)
+{
+	return spawn(options, fn, arg, (uintptr_t)__builtin_return_address(0));
+}
+
+uint64_t strand_task_id(void)
+{
+	struct task *task = sched_current_task();
+
+	return task ? task->id : 0;
+}
+
+const char *strand_task_name(void)
+{
+	struct task *task = sched_current_task();
+
+	return task ? task->name : "";
+}
+
+int strand_task_set_name(const char *name)
+{
+	struct task *task = sched_current_task();
+
+	if (!name)
+		return -EINVAL;
+	if (!task)
+		return -ENXIO;
+	set_name(task, name);
+	return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A task: its state, its stack and what is known of it while it is parked.
+ *
+ * States, and who may touch the task in each:
+ *
+ *     FREE ──task_new──► NEW ──first run──► RUNNING ──park──► PARKED
+ *      ▲                  (any worker may    │  ▲ ▲             │
+ *      │                   take it)          │  │ └──run── READY ◄── wake
+ *      └──────────── exit ◄──────────────────┘  └─ yield, via READY
+ *
+ *   FREE     on a free list; the pool owns it.
+ *   NEW      on a queue; it has an argument but no stack content.
+ *   RUNNING  only its worker, on the task's own stack.
+ *   PARKED   its stack is saved and does not change. Whoever holds the lock of its wait
+ *            object may wake it: unlink the waiter, set the result, set READY, in this
+ *            order, under that lock. So a parked task whose wait object is not locked is
+ *            truly waiting (the leak search relies on it: hole 28).
+ *   READY    its worker, through its queue or inbox.
+ *
+ * Invariants:
+ *   I1. In READY and PARKED, sp is the saved stack pointer: both are set only after
+ *       the switch away (sched.c, finish_switch).
+ *   I2. A started task runs on one worker for ever (task->worker), so errno and other
+ *       thread-locals that the compiler has cached stay true.
+ *   I3. generation grows with every park and is never reused for this id.
+ *   I4. A task structure is never unmapped while the runtime runs: a stale pointer to it
+ *       reads a valid, maybe different, task.
+ */
+#ifndef STRAND_TASK_H
+#define STRAND_TASK_H
+
+#include <strand.h>
+#include <strand/abi.h>
+#include "strand/list.h"
+#include "strand/stack.h"
+
+struct worker;
+struct waiter;
+struct runtime;
+
+enum task_state {
+	TASK_FREE = 0,
+	TASK_NEW,
+	TASK_READY,
+	TASK_RUNNING,
+	TASK_PARKED,
+};
+
+/* The registers of a caller's frame, as they will be when the call has returned. */
+struct frame {
+	uintptr_t pc, sp, fp;
+};
+
+/* To be used in the public function itself; its frame pointer chain starts in user code. */
+#define CALLER_FRAME()                                          \
+	((struct frame){                                        \
+		(uintptr_t)__builtin_return_address(0),         \
+		(uintptr_t)__builtin_dwarf_cfa(),               \
+		*(const uintptr_t *)__builtin_frame_address(0), \
+	})
+
+struct task {
+	void *sp;                    /* I1 */
+	_Atomic uint32_t state;      /* enum task_state */
+	bool announced;              /* the observer was told of this park; the worker's */
+	uint8_t reason;              /* enum strand_wait_reason */
+	struct worker *worker;       /* NULL until it has started */
+	struct task *next;           /* in a queue, an inbox or a free list */
+	struct list parked;          /* in worker->parked, in park order */
+	_Atomic uint64_t generation; /* I3 */
+	strand_time since;           /* of the park; 0: not stamped yet */
+	uintptr_t object;            /* what it waits on, 0: nothing */
+	struct frame where;          /* the user frame that waits */
+	strand_time deadline;        /* STRAND_FOREVER: none */
+	size_t timer_index;          /* in worker->timers, 1-based; 0: not in it */
+	struct waiter *waiter;       /* to be unlinked when the deadline passes; NULL: sleeping */
+	uint64_t waker;              /* id of the task that woke it last */
+
+	uint64_t id;
+	uint64_t parent;
+	void (*fn)(void *);
+	void *arg; /* user data until the task has started, then cleared */
+	uintptr_t created_pc;
+	struct stack stack;
+	char name[STRAND_NAME_MAX];
+};
+
+/* Task structures, in slabs; free ones keep their stack if it has the default size. */
+struct task_slab {
+	struct task_slab *next;
+	size_t count;
+	struct task tasks[];
+};
+
+struct task_pool {
+	struct lock lock;
+	struct task_slab *slabs; /* only ever grows */
+	struct task *free;
+	_Atomic uint64_t last_id;
+};
+
+/* A task in state NEW, or NULL. */
+struct task *task_new(struct runtime *rt, const struct strand_task_options *options,
+		      void (*fn)(void *), void *arg, uintptr_t created_pc);
+
+/* Recycle a task that has ended; not on its own stack. */
+void task_free(struct runtime *rt, struct task *task);
+
+#endif

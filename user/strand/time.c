@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* The clock, sleeping and yielding. */
+#include <sched.h>
+#include <strand.h>
+#include <time.h>
+
+#include "strand/sched.h"
+#include "strand/waiter.h"
+
+strand_time strand_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (strand_time)ts.tv_sec * STRAND_SECOND + ts.tv_nsec;
+}
+
+void strand_yield(void)
+{
+	struct worker *w = sched_this_worker;
+
+	if (w && w->current)
+		sched_yield_task(w);
+	else
+		sched_yield();
+}
+
+int strand_sleep(strand_time until)
+{
+	struct frame where = CALLER_FRAME();
+
+	if (until <= strand_now())
+		strand_yield();
+	else
+		waiter_wait_nothing(STRAND_WAIT_SLEEP, until, &where);
+	return 0;
+}
