@@ -148,6 +148,8 @@ void model_frame_done(struct model_frame *frame);
 int model_frame_copy(const struct model_frame *from, struct model_frame *ret_frame);
 void model_stack_done(struct model_stack *stack);
 void model_search_done(struct model_search *search);
+/* Are its waiting tasks seen, be it without stacks or searches? */
+bool model_process_observed(const struct model_process *p);
 /* Has a search answered, so that a task that is not leaked is one that could not be proved so? */
 bool model_search_proved(const struct model_search *search);
 /* Is everything that could be known known? False with the losses and errors that say what not. */

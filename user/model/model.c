@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* The model's memory: adding, finding, sorting and freeing, and the texts of its enumerations. */
+#include "model/model.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROOM_FIRST 16 /* tasks of a small process, processes of a small host */
+
+/* Makes room for one more element of an array; doubles, so n additions cost O(n). */
+static int grow(void **array, size_t *room, size_t count, size_t element_size)
+{
+	size_t wanted = *room ? *room * 2 : ROOM_FIRST;
+	void *larger;
+
+	if (count < *room)
+		return 0;
+	larger = reallocarray(*array, wanted, element_size);
+	if (!larger)
+		return -ENOMEM;
+	*array = larger;
+	*room = wanted;
+	return 0;
+}
+
+void model_init(struct model *m)
+{
+	memset(m, 0, sizeof(*m));
+}
+
+void model_frame_done(struct model_frame *frame)
+{
+	free(frame->function);
+	free(frame->file);
+	free(frame->module);
+	memset(frame, 0, sizeof(*frame));
+}
+
+static int copy_text(const char *from, char **ret_text)
+{
+	*ret_text = from ? strdup(from) : NULL;
+	return from && !*ret_text ? -ENOMEM : 0;
+}
+
+int model_frame_copy(const struct model_frame *from, struct model_frame *ret_frame)
+{
+	struct model_frame copy = *from;
+
+	copy.function = copy.file = copy.module = NULL;
+	if (copy_text(from->function, &copy.function) || copy_text(from->file, &copy.file) ||
+	    copy_text(from->module, &copy.module)) {
+		model_frame_done(&copy);
+		return -ENOMEM;
+	}
+	*ret_frame = copy;
+	return 0;
+}
+
+void model_stack_done(struct model_stack *stack)
+{
+	for (size_t i = 0; i < stack->count; i++)
+		model_frame_done(&stack->frames[i]);
+	free(stack->frames);
+	memset(stack, 0, sizeof(*stack));
+}
+
+void model_search_done(struct model_search *search)
+{
+	free(search->error);
+	memset(search, 0, sizeof(*search));
+}
+
+static void task_done(struct model_task *t)
+{
+	free(t->name);
+	model_stack_done(&t->stack);
+	model_frame_done(&t->created_by);
+	model_frame_done(&t->entry);
+}
+
+static void process_done(struct model_process *p)
+{
+	for (size_t i = 0; i < p->task_count; i++)
+		task_done(&p->tasks[i]);
+	free(p->tasks);
+	free(p->command);
+	free(p->exe);
+	free(p->runtime);
+	free(p->status_text);
+	model_search_done(&p->search);
+}
+
+void model_done(struct model *m)
+{
+	for (size_t i = 0; i < m->process_count; i++)
+		process_done(&m->processes[i]);
+	free(m->processes);
+	free(m->host);
+	memset(m, 0, sizeof(*m));
+}
+
+int model_add_process(struct model *m, struct model_process **ret_process)
+{
+	void *array = m->processes;
+	int r = grow(&array, &m->process_room, m->process_count, sizeof(*m->processes));
+
+	if (r)
+		return r;
+	m->processes = array;
+	*ret_process = &m->processes[m->process_count++];
+	memset(*ret_process, 0, sizeof(**ret_process));
+	return 0;
+}
+
+int model_add_task(struct model_process *p, struct model_task **ret_task)
+{
+	void *array = p->tasks;
+	int r = grow(&array, &p->task_room, p->task_count, sizeof(*p->tasks));
+
+	if (r)
+		return r;
+	p->tasks = array;
+	*ret_task = &p->tasks[p->task_count++];
+	memset(*ret_task, 0, sizeof(**ret_task));
+	return 0;
+}
+
+static int compare_u64(uint64_t a, uint64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int compare_processes(const void *a, const void *b)
+{
+	const struct model_process *x = a, *y = b;
+
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	return compare_u64(x->start_ticks, y->start_ticks);
+}
+
+static int compare_tasks(const void *a, const void *b)
+{
+	const struct model_task *x = a, *y = b;
+
+	return compare_u64(x->id, y->id);
+}
+
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* What was sorted is searched by halves, what was added since one by one. */
+struct model_process *model_find_process(const struct model *m, pid_t pid, uint64_t start_ticks)
+{
+	const struct model_process key = {.pid = pid, .start_ticks = start_ticks};
+	size_t sorted = least(m->process_sorted, m->process_count);
+	struct model_process *found = NULL;
+
+	if (sorted)
+		found = bsearch(&key, m->processes, sorted, sizeof(key), compare_processes);
+	for (size_t i = sorted; !found && i < m->process_count; i++)
+		if (!compare_processes(&key, &m->processes[i]))
+			found = &m->processes[i];
+	return found;
+}
+
+struct model_task *model_find_task(const struct model_process *p, uint64_t id)
+{
+	const struct model_task key = {.id = id};
+	size_t sorted = least(p->task_sorted, p->task_count);
+	struct model_task *found = NULL;
+
+	if (sorted)
+		found = bsearch(&key, p->tasks, sorted, sizeof(key), compare_tasks);
+	for (size_t i = sorted; !found && i < p->task_count; i++)
+		if (p->tasks[i].id == id)
+			found = &p->tasks[i];
+	return found;
+}
+
+void model_sort(struct model *m)
+{
+	if (m->process_count)
+		qsort(m->processes, m->process_count, sizeof(*m->processes), compare_processes);
+	m->process_sorted = m->process_count;
+	for (size_t i = 0; i < m->process_count; i++) {
+		struct model_process *p = &m->processes[i];
+
+		if (p->task_count)
+			qsort(p->tasks, p->task_count, sizeof(*p->tasks), compare_tasks);
+		p->task_sorted = p->task_count;
+	}
+}
+
+static bool nothing_lost(const struct model_losses *l)
+{
+	return !l->map_full && !l->ring_full && !l->bad_record && !l->unread;
+}
+
+/* Tasks are seen by probes, so they may be there although the process itself refuses to talk. */
+bool model_process_observed(const struct model_process *p)
+{
+	return p->status == MODEL_OBSERVED || p->status == MODEL_NO_CONTROL || p->task_count;
+}
+
+bool model_search_proved(const struct model_search *search)
+{
+	return search->asked && search->answered && search->status == STRAND_SEARCH_DONE;
+}
+
+/* Nothing of a process that has exited can leak, so there is nothing left to know about it. */
+bool model_process_complete(const struct model_process *p)
+{
+	if (!nothing_lost(&p->losses))
+		return false;
+	if (p->status == MODEL_EXITED)
+		return true;
+	return p->status == MODEL_OBSERVED && model_search_proved(&p->search);
+}
+
+bool model_complete(const struct model *m)
+{
+	if (!nothing_lost(&m->losses))
+		return false;
+	for (size_t i = 0; i < m->process_count; i++)
+		if (!model_process_complete(&m->processes[i]))
+			return false;
+	return true;
+}
+
+#define TEXT_AT(name, number, text) [number] = text,
+
+static const char *const reason_texts[] = {STRAND_WAIT_REASONS(TEXT_AT)};
+static const char *const cause_texts[] = {STRAND_SEARCH_CAUSES(TEXT_AT)};
+static const char *const process_status_texts[] = {
+	[MODEL_OBSERVED] = "observed",
+	[MODEL_DENIED] = "denied",
+	[MODEL_UNSUPPORTED_ABI] = "unsupported",
+	[MODEL_UNTRUSTED] = "untrusted",
+	[MODEL_NO_CONTROL] = "no control",
+	[MODEL_HUNG] = "hung",
+	[MODEL_EXITED] = "exited",
+};
+
+/* The numbers come from targets: any value may arrive, also one between two known ones. */
+static const char *text_of(const char *const *texts, size_t count, unsigned value)
+{
+	return value < count && texts[value] ? texts[value] : "unknown";
+}
+
+#define TEXT_OF(texts, value) text_of(texts, sizeof(texts) / sizeof((texts)[0]), value)
+
+const char *model_reason_text(enum strand_wait_reason reason)
+{
+	return TEXT_OF(reason_texts, reason);
+}
+
+const char *model_cause_text(enum strand_search_cause cause)
+{
+	return TEXT_OF(cause_texts, cause);
+}
+
+const char *model_process_status_text(enum model_process_status status)
+{
+	return TEXT_OF(process_status_texts, status);
+}

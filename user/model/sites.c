@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* Groups waiting tasks into sites: same process, state, reason, place of wait and of creation. */
+#include "model/model.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct entry {
+	const struct model_process *process;
+	const struct model_task *task;
+	const struct model_frame *where; /* NULL: not known */
+};
+
+static int compare_u64(uint64_t a, uint64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+/* Places in a source file are equal by what people read, all others by address. */
+static bool has_line(const struct model_frame *f)
+{
+	return f && f->function && f->file && f->line;
+}
+
+static int compare_places(const struct model_frame *a, const struct model_frame *b)
+{
+	int r;
+
+	if (has_line(a) != has_line(b))
+		return has_line(a) ? -1 : 1;
+	if (!has_line(a))
+		return compare_u64(a ? a->pc : 0, b ? b->pc : 0);
+	r = compare_u64(a->line, b->line);
+	if (!r)
+		r = strcmp(a->function, b->function);
+	return r ? r : strcmp(a->file, b->file);
+}
+
+static int compare_keys(const struct entry *a, const struct entry *b)
+{
+	int r = compare_u64((uintptr_t)a->process, (uintptr_t)b->process);
+
+	if (!r)
+		r = compare_u64(a->task->state, b->task->state);
+	if (!r)
+		r = compare_u64(a->task->reason, b->task->reason);
+	if (!r)
+		r = compare_places(a->where, b->where);
+	return r ? r : compare_places(&a->task->created_by, &b->task->created_by);
+}
+
+/* Within one site the oldest comes first: it becomes the example. */
+static int compare_entries(const void *x, const void *y)
+{
+	const struct entry *a = x, *b = y;
+	int r = compare_keys(a, b);
+
+	if (!r && a->task->since_ns != b->task->since_ns)
+		r = a->task->since_ns < b->task->since_ns ? -1 : 1;
+	return r ? r : compare_u64(a->task->id, b->task->id);
+}
+
+static int compare_sites(const void *x, const void *y)
+{
+	const struct model_site *a = x, *b = y;
+	bool a_leaked = a->example->state == MODEL_LEAKED;
+	bool b_leaked = b->example->state == MODEL_LEAKED;
+
+	if (a_leaked != b_leaked)
+		return a_leaked ? -1 : 1;
+	if (a->count != b->count)
+		return a->count > b->count ? -1 : 1;
+	if (a->oldest_since_ns != b->oldest_since_ns)
+		return a->oldest_since_ns < b->oldest_since_ns ? -1 : 1;
+	if (a->process != b->process)
+		return a->process < b->process ? -1 : 1;
+	return compare_u64(a->example->id, b->example->id);
+}
+
+static size_t count_tasks(const struct model *m)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < m->process_count; i++)
+		count += m->processes[i].task_count;
+	return count;
+}
+
+static void collect(const struct model *m, struct entry *ret_entries)
+{
+	for (size_t i = 0; i < m->process_count; i++) {
+		const struct model_process *p = &m->processes[i];
+
+		for (size_t j = 0; j < p->task_count; j++) {
+			const struct model_task *t = &p->tasks[j];
+
+			*ret_entries++ = (struct entry){
+				.process = p,
+				.task = t,
+				.where = t->stack.count ? &t->stack.frames[0] : NULL,
+			};
+		}
+	}
+}
+
+/* Entries are sorted: each run of equal keys is a site. Returns how many there are. */
+static size_t group(const struct entry *entries, size_t count, struct model_site *ret_sites)
+{
+	size_t sites = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (i && !compare_keys(&entries[i - 1], &entries[i])) {
+			ret_sites[sites - 1].count++;
+			continue;
+		}
+		ret_sites[sites++] = (struct model_site){
+			.process = entries[i].process,
+			.example = entries[i].task,
+			.count = 1,
+			.oldest_since_ns = entries[i].task->since_ns,
+		};
+	}
+	return sites;
+}
+
+int model_sites_build(const struct model *m, struct model_sites *ret_sites)
+{
+	size_t count = count_tasks(m);
+	struct model_sites built = {0};
+	struct entry *entries = NULL;
+	int r = -ENOMEM;
+
+	if (count) {
+		entries = calloc(count, sizeof(*entries));
+		built.sites = calloc(count, sizeof(*built.sites));
+		if (!entries || !built.sites)
+			goto out;
+		collect(m, entries);
+		qsort(entries, count, sizeof(*entries), compare_entries);
+		built.count = group(entries, count, built.sites);
+		qsort(built.sites, built.count, sizeof(*built.sites), compare_sites);
+	}
+	*ret_sites = built;
+	built.sites = NULL;
+	r = 0;
+out:
+	free(entries);
+	free(built.sites);
+	return r;
+}
+
+void model_sites_done(struct model_sites *sites)
+{
+	free(sites->sites);
+	memset(sites, 0, sizeof(*sites));
+}
