@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The model as a JSON document; snapshot.schema.json says what is in it. */
+#ifndef STRANDED_VIEW_JSON_H
+#define STRANDED_VIEW_JSON_H
+
+#include <stdio.h>
+
+#include "model/model.h"
+
+enum json_content {
+	JSON_SNAPSHOT, /* stranded.snapshot/v1: every waiting task */
+	JSON_LEAKS,    /* stranded.leaks/v1: the same form, with the leaked tasks only */
+};
+
+/* Errors are the stream's: ferror(out). */
+void view_json(FILE *out, const struct model *m, enum json_content content);
+
+#endif
