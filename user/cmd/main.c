@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* The program stranded: finds the subcommand and hands over. */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "view/escape.h"
+
+static const char help[] =
+	"Usage: stranded COMMAND [OPTION...]\n"
+	"Shows the waiting and the leaked tasks of every process that uses libstrand.\n"
+	"\n"
+	"Commands:\n"
+	"  top        a table of the places where tasks wait, again and again\n"
+	"  snapshot   every waiting task at one moment, as JSON or text\n"
+	"  leaks      search for leaks and print the tasks that are proved leaked\n"
+	"\n"
+	"Options:\n"
+	"  --help     this text; stranded COMMAND --help tells of one command\n"
+	"  --version  the version\n"
+	"\n"
+	"Exit status: 0 observed (whether there are leaks or not), 1 the result could not\n"
+	"be written, 2 wrong usage, 3 nothing could be observed.\n"
+	"\n"
+	"Observing needs root.\n";
+
+struct command {
+	const char *name;
+	char *full_name; /* what messages of option parsing begin with */
+	int (*run)(int argc, char **argv);
+};
+
+static const struct command commands[] = {
+	{"top", "stranded top", cmd_top},
+	{"snapshot", "stranded snapshot", cmd_snapshot},
+	{"leaks", "stranded leaks", cmd_leaks},
+};
+
+static int run_command(int argc, char **argv)
+{
+	char name[ESCAPE_ROOM];
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(argv[0], commands[i].name))
+			continue;
+		argv[0] = commands[i].full_name;
+		return commands[i].run(argc, argv);
+	}
+	fprintf(stderr, "stranded: no such command: %s; try stranded --help\n",
+		escape_text(argv[0], true, sizeof(name), name));
+	return CMD_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	setlocale(LC_CTYPE, "");  /* only this: numbers keep their point */
+	signal(SIGPIPE, SIG_IGN); /* a reader that goes away must not leave probes behind */
+	if (argc < 2) {
+		fputs(help, stderr);
+		return CMD_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		fputs(help, stdout);
+		return CMD_OK;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		puts("stranded " STRANDED_VERSION);
+		return CMD_OK;
+	}
+	return run_command(argc - 1, argv + 1);
+}

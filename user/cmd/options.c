@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* Parses and checks the options of all subcommands. */
+#include "cmd/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "view/escape.h"
+
+#define SECONDS_MAX 86400.0
+
+static int wrong_value(const char *command, const char *wanted, const char *text)
+{
+	char shown[ESCAPE_ROOM];
+
+	fprintf(stderr, "%s: %s, not '%s'; try %s --help\n", command, wanted,
+		escape_text(text, true, sizeof(shown), shown), command);
+	return -EINVAL;
+}
+
+static int parse_number(const char *text, int *ret_number)
+{
+	char *end;
+	long value;
+
+	errno = 0;
+	value = strtol(text, &end, 10);
+	if (errno || end == text || *end || value < 1 || value > INT_MAX)
+		return -EINVAL;
+	*ret_number = (int)value;
+	return 0;
+}
+
+/* Written so that a NaN is out of range, too. */
+static int parse_seconds(const char *text, double least, int64_t *ret_ns)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (end == text || *end || !(value >= least && value <= SECONDS_MAX))
+		return -EINVAL;
+	*ret_ns = (int64_t)(value * 1e9);
+	return 0;
+}
+
+static int parse_output(const char *text, enum output_format *ret_output)
+{
+	if (!strcmp(text, "json"))
+		*ret_output = OUTPUT_JSON;
+	else if (!strcmp(text, "text"))
+		*ret_output = OUTPUT_TEXT;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int parse_colour(const char *text, enum colour_choice *ret_choice)
+{
+	if (!strcmp(text, "auto"))
+		*ret_choice = COLOUR_AUTO;
+	else if (!strcmp(text, "always"))
+		*ret_choice = COLOUR_ALWAYS;
+	else if (!strcmp(text, "never"))
+		*ret_choice = COLOUR_NEVER;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int parse_iterations(const char *text, unsigned *ret_iterations)
+{
+	int number;
+	int r = parse_number(text, &number);
+
+	if (!r)
+		*ret_iterations = (unsigned)number;
+	return r;
+}
+
+static int parse_one(const char *command, int option, const char *text, struct options *o)
+{
+	const char *wanted = NULL;
+
+	switch (option) {
+	case 'b': /* batch is what there is */
+		break;
+	case 'p':
+		wanted = parse_number(text, &o->pid) ? "-p wants a process id" : NULL;
+		break;
+	case 'n':
+		wanted = parse_iterations(text, &o->iterations) ? "-n wants a number from 1" : NULL;
+		break;
+	case 'd':
+		wanted = parse_seconds(text, 0.1, &o->delay_ns)
+				 ? "-d wants seconds from 0.1 to 86400"
+				 : NULL;
+		break;
+	case 'o':
+		wanted = parse_output(text, &o->output) ? "-o wants json or text" : NULL;
+		break;
+	case OPTION_COLOUR:
+		wanted = parse_colour(text, &o->colour) ? "--color wants auto, always or never"
+							: NULL;
+		break;
+	case OPTION_SEARCH_INTERVAL:
+		wanted = parse_seconds(text, 1, &o->search_interval_ns)
+				 ? "--search-interval wants seconds from 1 to 86400"
+				 : NULL;
+		break;
+	case OPTION_NO_SEARCH:
+		o->search = false;
+		break;
+	}
+	return wanted ? wrong_value(command, wanted, text) : 0;
+}
+
+int options_parse(int argc, char **argv, const struct option_set *set, struct options *options)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, set->letters, set->names, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(set->help, stdout);
+			return CMD_OK;
+		}
+		if (option == '?') { /* getopt has said what is wrong */
+			fprintf(stderr, "try %s --help\n", argv[0]);
+			return CMD_USAGE;
+		}
+		if (parse_one(argv[0], option, optarg, options))
+			return CMD_USAGE;
+	}
+	if (optind < argc) {
+		wrong_value(argv[0], "there are only options", argv[optind]);
+		return CMD_USAGE;
+	}
+	return OPTIONS_GO_ON;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* The options of all subcommands; each subcommand names those that it takes. */
+#ifndef STRANDED_CMD_OPTIONS_H
+#define STRANDED_CMD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cmd/terminal.h"
+
+enum output_format { OUTPUT_JSON, OUTPUT_TEXT };
+
+struct options {
+	pid_t pid; /* 0: every process */
+	enum output_format output;
+	enum colour_choice colour;
+	bool search;         /* for leaks, at all */
+	unsigned iterations; /* 0: without end */
+	int64_t delay_ns;
+	int64_t search_interval_ns;
+};
+
+struct option;
+
+struct option_set {
+	const char *letters;        /* as getopt wants them */
+	const struct option *names; /* values are letters or enum option_value */
+	const char *help;
+};
+
+enum option_value { /* of options without a letter */
+		    OPTION_COLOUR = 256,
+		    OPTION_SEARCH_INTERVAL,
+		    OPTION_NO_SEARCH,
+};
+
+#define OPTIONS_GO_ON (-1)
+
+/*
+ * options_parse - read argv into options, which holds the defaults.
+ * Returns OPTIONS_GO_ON, or the exit status when all is said: help on stdout, an error on stderr.
+ */
+int options_parse(int argc, char **argv, const struct option_set *set, struct options *options);
+
+#endif
