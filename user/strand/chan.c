@@ -143,29 +143,30 @@ static void buffer_take(struct strand_chan *chan, void *ret_element)
 	chan->count--;
 }
 
-static struct waiter *first_waiter(struct list *queue)
-{
-	return list_is_empty(queue) ? NULL : list_entry(queue->next, struct waiter, link);
-}
-
 /* Park in a queue of the channel. Lock held; returns with it released. */
 static __attribute__((noinline)) int chan_wait(struct strand_chan *chan, struct list *queue,
 					       void *element, enum strand_wait_reason reason,
 					       strand_time deadline, const struct frame *where)
 {
-	struct waiter waiter = {
-		.task = sched_current_task(),
-		.object = &chan->object,
-		.element = element,
-		.linked = true,
-	};
+	struct sleeper sleeper = sleeper_here();
+	struct waiter waiter = {.element = element};
+	struct wait_info info = {reason, (uintptr_t)chan, where};
 
 	if (deadline <= 0) {
 		lock_release(&chan->object.lock);
 		return -ETIMEDOUT;
 	}
-	list_append(queue, &waiter.link);
-	return waiter_wait(&waiter, reason, deadline, where);
+	waiter_link(&waiter, &sleeper, queue, &chan->object.lock);
+	return waiter_wait(&waiter, &info, deadline);
+}
+
+/* A NULL channel: nobody will ever come. */
+static __attribute__((noinline)) int nil_wait(enum strand_wait_reason reason, strand_time deadline,
+					      const struct frame *where)
+{
+	struct wait_info info = {reason, 0, where};
+
+	return deadline <= 0 ? -ETIMEDOUT : wait_on_nothing(&info, deadline);
 }
 
 int strand_chan_send(struct strand_chan *chan, const void *element, strand_time deadline)
@@ -173,9 +174,7 @@ int strand_chan_send(struct strand_chan *chan, const void *element, strand_time 
 	struct frame where = CALLER_FRAME();
 
 	if (!chan)
-		return deadline <= 0
-			       ? -ETIMEDOUT
-			       : waiter_wait_nothing(STRAND_WAIT_CHAN_SEND_NIL, deadline, &where);
+		return nil_wait(STRAND_WAIT_CHAN_SEND_NIL, deadline, &where);
 	lock_take(&chan->object.lock);
 	if (chan->closed) {
 		lock_release(&chan->object.lock);
@@ -184,13 +183,12 @@ int strand_chan_send(struct strand_chan *chan, const void *element, strand_time 
 	if (probes_tracing())
 		trace(chan, STRAND_CHAN_XFER, strand_probe_send, where.pc);
 
-	struct waiter *receiver = first_waiter(&chan->receivers);
+	struct waiter *receiver = waiter_take(&chan->receivers, 0);
 
 	if (receiver) {
 		copy(receiver->element, element, chan->element_size);
-		waiter_claim(receiver, 0);
 		lock_release(&chan->object.lock);
-		waiter_wake(receiver);
+		sleeper_wake(receiver->sleeper);
 		return 0;
 	}
 	if (chan->count < chan->capacity) {
@@ -211,9 +209,8 @@ static void take_from_sender(struct strand_chan *chan, struct waiter *sender, vo
 	} else {
 		copy(ret_element, sender->element, chan->element_size);
 	}
-	waiter_claim(sender, 0);
 	lock_release(&chan->object.lock);
-	waiter_wake(sender);
+	sleeper_wake(sender->sleeper);
 }
 
 int strand_chan_recv(struct strand_chan *chan, strand_time deadline, void *ret_element)
@@ -221,14 +218,12 @@ int strand_chan_recv(struct strand_chan *chan, strand_time deadline, void *ret_e
 	struct frame where = CALLER_FRAME();
 
 	if (!chan)
-		return deadline <= 0 ? -ETIMEDOUT
-				     : waiter_wait_nothing(STRAND_WAIT_CHAN_RECEIVE_NIL, deadline,
-							   &where);
+		return nil_wait(STRAND_WAIT_CHAN_RECEIVE_NIL, deadline, &where);
 	lock_take(&chan->object.lock);
 	if (probes_tracing())
 		trace(chan, STRAND_CHAN_XFER, strand_probe_recv, where.pc);
 
-	struct waiter *sender = first_waiter(&chan->senders);
+	struct waiter *sender = waiter_take(&chan->senders, 0);
 
 	if (sender) {
 		take_from_sender(chan, sender, ret_element);
@@ -250,7 +245,6 @@ int strand_chan_recv(struct strand_chan *chan, strand_time deadline, void *ret_e
 int strand_chan_close(struct strand_chan *chan)
 {
 	struct list woken;
-	struct waiter *waiter;
 
 	if (!chan)
 		return -EINVAL;
@@ -261,19 +255,12 @@ int strand_chan_close(struct strand_chan *chan)
 		return -EPIPE;
 	}
 	chan->closed = true;
-	while ((waiter = first_waiter(&chan->receivers)) ||
-	       (waiter = first_waiter(&chan->senders))) {
-		waiter_claim(waiter, -EPIPE);
-		list_append(&woken, &waiter->link);
-	}
+	waiter_take_all(&chan->receivers, -EPIPE, &woken);
+	waiter_take_all(&chan->senders, -EPIPE, &woken);
 	lock_release(&chan->object.lock);
 	if (probes_tracing())
 		trace(chan, STRAND_CHAN_CLOSE, strand_probe_chan,
 		      (uintptr_t)__builtin_return_address(0));
-	while (!list_is_empty(&woken)) {
-		waiter = list_entry(woken.next, struct waiter, link);
-		list_remove(&waiter->link); /* before it runs: its stack is its own again */
-		waiter_wake(waiter);
-	}
+	waiter_wake_all(&woken);
 	return 0;
 }

@@ -6,7 +6,8 @@
  *   next     the task that the running task woke last: a hand-off costs no queue. At most
  *            NEXT_STREAK_MAX times in a row while others wait, so a busy pair starves nobody.
  *   ready    its started tasks, first in, first out.
- *   fresh    its new tasks; the two queues take turns. Only new tasks are ever stolen.
+ *   fresh    its new tasks. The head of the two queues that was queued first goes first.
+ *            Only new tasks are ever stolen.
  *   inbox    what others have woken or spawned for it; emptied every POLL_DISPATCHES.
  *
  * A task that parks switches straight to the next task's stack; the worker's own stack is
@@ -51,9 +52,10 @@ _Thread_local struct worker *sched_this_worker;
 
 /* ---- queues -------------------------------------------------------------------- */
 
-static void queue_push(struct task_queue *q, struct task *task)
+static void queue_push(struct worker *w, struct task_queue *q, struct task *task)
 {
 	task->next = NULL;
+	task->turn = w->turn++;
 	if (q->tail)
 		q->tail->next = task;
 	else
@@ -80,7 +82,7 @@ static void fresh_push(struct worker *w, struct task *task)
 
 	if (shared)
 		lock_take(&w->fresh_lock);
-	queue_push(&w->fresh, task);
+	queue_push(w, &w->fresh, task);
 	if (shared)
 		lock_release(&w->fresh_lock);
 }
@@ -116,6 +118,14 @@ static struct task *steal(struct worker *w)
 	return NULL;
 }
 
+/* First come, first served, over both queues. A thief may take the head meanwhile. */
+static bool fresh_is_first(const struct worker *w)
+{
+	const struct task *fresh = __atomic_load_n(&w->fresh.head, __ATOMIC_RELAXED);
+
+	return fresh && (!w->ready.head || (int32_t)(fresh->turn - w->ready.head->turn) < 0);
+}
+
 static struct task *pick(struct worker *w)
 {
 	struct task *task = w->next;
@@ -131,11 +141,9 @@ static struct task *pick(struct worker *w)
 	w->next_streak = 0;
 	if (task) {
 		w->next = NULL;
-		queue_push(&w->ready, task);
+		queue_push(w, &w->ready, task);
 	}
-	w->fresh_turn = !w->fresh_turn;
-	task = w->fresh_turn ? fresh_pop(w) : queue_pop(&w->ready);
-	return task ? task : w->fresh_turn ? queue_pop(&w->ready) : fresh_pop(w);
+	return fresh_is_first(w) ? fresh_pop(w) : queue_pop(&w->ready);
 }
 
 /* ---- waking --------------------------------------------------------------------- */
@@ -172,7 +180,7 @@ static void ready_here(struct worker *w, struct task *task)
 		timers_remove(&w->timers, task);
 	announce_unparked(w, task);
 	if (w->next)
-		queue_push(&w->ready, w->next);
+		queue_push(w, &w->ready, w->next);
 	w->next = task;
 }
 
@@ -236,28 +244,15 @@ static void take_inbox(struct worker *w)
 	}
 }
 
-/* The deadline of a parked task has passed. Whoever has claimed its waiter has won. */
+/* The deadline of a parked task has passed. */
 static void expire(struct worker *w, struct task *task)
 {
-	struct waiter *waiter = task->waiter;
-
 	timers_remove(&w->timers, task);
-	if (waiter) {
-		struct lock *lock = &waiter->object->lock;
-
-		lock_take(lock);
-		if (!waiter->linked) {
-			lock_release(lock);
-			return;
-		}
-		waiter_claim(waiter, -ETIMEDOUT);
-		lock_release(lock);
-	} else {
-		atomic_store_explicit(&task->state, TASK_READY, memory_order_relaxed);
-	}
+	if (!sleeper_interrupt(task->sleeper, -ETIMEDOUT))
+		return; /* who has claimed it brings it here */
 	task->waker = 0;
 	announce_unparked(w, task);
-	queue_push(&w->ready, task);
+	queue_push(w, &w->ready, task);
 }
 
 static void publish_counters(struct worker *w)
@@ -297,12 +292,12 @@ static void finish_switch(struct worker *w)
 	switch (w->leaving_how) {
 	case LEAVE_PARK:
 		atomic_store_explicit(&left->state, TASK_PARKED, memory_order_release);
-		if (w->leaving_lock)
-			lock_release(w->leaving_lock);
+		if (w->leaving_unlock)
+			w->leaving_unlock(w->leaving_lock);
 		break;
 	case LEAVE_YIELD:
 		atomic_store_explicit(&left->state, TASK_READY, memory_order_release);
-		queue_push(&w->ready, left);
+		queue_push(w, &w->ready, left);
 		break;
 	case LEAVE_EXIT:
 		w->exited++;
@@ -328,7 +323,7 @@ static void set_running(struct worker *w, struct task *task)
 }
 
 /* Leave the current task for the next one, or for the loop. Returns when it runs again. */
-static void leave(struct worker *w, enum leave how, struct lock *lock)
+static void leave(struct worker *w, enum leave how, void (*unlock)(void *), void *lock)
 {
 	struct task *from = w->current;
 	struct task *to = pick(w);
@@ -336,20 +331,21 @@ static void leave(struct worker *w, enum leave how, struct lock *lock)
 	assert(to != from);
 	w->leaving = from;
 	w->leaving_how = how;
+	w->leaving_unlock = unlock;
 	w->leaving_lock = lock;
 	set_running(w, to);
 	switch_stack(&from->sp, to ? to->sp : w->loop_sp);
 	sched_after_switch(w);
 }
 
-void sched_park(struct worker *w, struct task *task, struct lock *lock)
+void sched_park(struct worker *w, struct task *task, void (*unlock)(void *), void *lock)
 {
 	if (task->deadline != STRAND_FOREVER && timers_add(&w->timers, task) < 0) {
 		/* No memory for a timer: better late than never, so it waits for ever. */
 		task->deadline = STRAND_FOREVER;
 	}
 	announce_parked(w, task);
-	leave(w, LEAVE_PARK, lock);
+	leave(w, LEAVE_PARK, unlock, lock);
 }
 
 void sched_yield_task(struct worker *w)
@@ -357,12 +353,12 @@ void sched_yield_task(struct worker *w)
 	if (++w->dispatches % POLL_DISPATCHES == 0)
 		poll_events(w);
 	if (w->next || w->ready.head || w->fresh.head || w->rt->stopping)
-		leave(w, LEAVE_YIELD, NULL);
+		leave(w, LEAVE_YIELD, NULL, NULL);
 }
 
 _Noreturn void sched_exit_task(void)
 {
-	leave(sched_this_worker, LEAVE_EXIT, NULL);
+	leave(sched_this_worker, LEAVE_EXIT, NULL, NULL);
 	__builtin_unreachable();
 }
 

@@ -22,14 +22,15 @@ struct worker {
 	unsigned index;
 	unsigned dispatches;
 	unsigned next_streak;
-	bool fresh_turn;
+	uint32_t turn;           /* of the next task that is queued */
 	struct task *current;    /* NULL in the loop */
 	struct task *next;       /* just made ready by the task that runs: runs next */
 	struct task_queue ready; /* started tasks */
 	void *loop_sp;           /* where the loop goes on */
 	struct task *leaving;    /* whom finish_switch has to complete */
 	enum leave leaving_how;
-	struct lock *leaving_lock;
+	void (*leaving_unlock)(void *);
+	void *leaving_lock;
 	struct timers timers;
 	struct announcer announcer;
 	uint64_t spawned, exited; /* since they were last added to the descriptor */
@@ -54,10 +55,10 @@ static inline struct task *sched_current_task(void)
 }
 
 /*
- * sched_park - park the current task; release lock (may be NULL) once its stack is saved.
- * The task's reason, object, deadline, waiter and where are set by the caller.
+ * sched_park - park the current task; call unlock(lock) (if not NULL) once its stack is saved.
+ * The task's reason, object, deadline, sleeper and where are set by the caller.
  */
-void sched_park(struct worker *w, struct task *task, struct lock *lock);
+void sched_park(struct worker *w, struct task *task, void (*unlock)(void *), void *lock);
 
 /* sched_ready - run a task that is in state READY (was parked) or NEW. From anywhere. */
 void sched_ready(struct runtime *rt, struct task *task);

@@ -36,7 +36,7 @@
 #include "strand/stack.h"
 
 struct worker;
-struct waiter;
+struct sleeper;
 struct runtime;
 
 enum task_state {
@@ -67,6 +67,7 @@ struct task {
 	uint8_t reason;              /* enum strand_wait_reason */
 	struct worker *worker;       /* NULL until it has started */
 	struct task *next;           /* in a queue, an inbox or a free list */
+	uint32_t turn;               /* its place over all queues of a worker */
 	struct list parked;          /* in worker->parked, in park order */
 	_Atomic uint64_t generation; /* I3 */
 	strand_time since;           /* of the park; 0: not stamped yet */
@@ -74,7 +75,7 @@ struct task {
 	struct frame where;          /* the user frame that waits */
 	strand_time deadline;        /* STRAND_FOREVER: none */
 	size_t timer_index;          /* in worker->timers, 1-based; 0: not in it */
-	struct waiter *waiter;       /* to be unlinked when the deadline passes; NULL: sleeping */
+	struct sleeper *sleeper;     /* its wait, while it is parked */
 	uint64_t waker;              /* id of the task that woke it last */
 
 	uint64_t id;

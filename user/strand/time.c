@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The clock, sleeping and yielding. */
+#include <errno.h>
 #include <sched.h>
 #include <strand.h>
 #include <time.h>
@@ -29,9 +30,14 @@ int strand_sleep(strand_time until)
 {
 	struct frame where = CALLER_FRAME();
 
-	if (until <= strand_now())
+	struct wait_info info = {STRAND_WAIT_SLEEP, 0, &where};
+
+	if (until <= strand_now()) {
 		strand_yield();
-	else
-		waiter_wait_nothing(STRAND_WAIT_SLEEP, until, &where);
-	return 0;
+		return 0;
+	}
+
+	int r = wait_on_nothing(&info, until);
+
+	return r == -ETIMEDOUT ? 0 : r;
 }

@@ -10,17 +10,110 @@
 
 #include "strand/sched.h"
 
-static void park_current(struct task *task, enum strand_wait_reason reason, uintptr_t object,
-			 strand_time deadline, struct waiter *waiter, struct lock *lock,
-			 const struct frame *where)
+struct sleeper sleeper_here(void)
 {
-	task->reason = (uint8_t)reason;
-	task->object = object;
-	task->deadline = deadline;
-	task->waiter = waiter;
-	task->where = *where;
-	sched_park(sched_this_worker, task, lock);
+	return (struct sleeper){.task = sched_current_task()};
 }
+
+void waiter_link(struct waiter *waiter, struct sleeper *sleeper, struct list *queue,
+		 struct lock *lock)
+{
+	waiter->sleeper = sleeper;
+	waiter->lock = lock;
+	waiter->linked = true;
+	if (!sleeper->shared)
+		sleeper->waiter = waiter;
+	list_append(queue, &waiter->link);
+}
+
+static void waiter_unlink(struct waiter *waiter)
+{
+	list_remove(&waiter->link);
+	waiter->linked = false;
+}
+
+/* ---- claiming and waking -------------------------------------------------------- */
+
+static void claimed(struct sleeper *sleeper, int result)
+{
+	sleeper->result = result;
+	if (sleeper->task)
+		atomic_store_explicit(&sleeper->task->state, TASK_READY, memory_order_relaxed);
+}
+
+struct waiter *waiter_take(struct list *queue, int result)
+{
+	while (!list_is_empty(queue)) {
+		struct waiter *waiter = list_entry(queue->next, struct waiter, link);
+		struct sleeper *sleeper = waiter->sleeper;
+
+		waiter_unlink(waiter);
+		if (sleeper->shared) {
+			if (atomic_exchange(&sleeper->fired, true))
+				continue;
+			sleeper->waiter = waiter;
+		}
+		claimed(sleeper, result);
+		return waiter;
+	}
+	return NULL;
+}
+
+void waiter_take_all(struct list *queue, int result, struct list *ret_taken)
+{
+	struct waiter *waiter;
+
+	while ((waiter = waiter_take(queue, result)))
+		list_append(ret_taken, &waiter->link);
+}
+
+void waiter_wake_all(struct list *taken)
+{
+	while (!list_is_empty(taken)) {
+		struct waiter *waiter = list_entry(taken->next, struct waiter, link);
+
+		list_remove(&waiter->link); /* before it runs: its stack is its own again */
+		sleeper_wake(waiter->sleeper);
+	}
+}
+
+void sleeper_wake(struct sleeper *sleeper)
+{
+	if (sleeper->task) {
+		sched_ready(runtime_get(), sleeper->task);
+		return;
+	}
+	/* Once word is set the thread may return: only the address is used after that. */
+	atomic_store_explicit(&sleeper->word, 1, memory_order_release);
+	syscall(SYS_futex, &sleeper->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+bool sleeper_interrupt(struct sleeper *sleeper, int result)
+{
+	struct waiter *waiter = sleeper->waiter;
+	bool won = true;
+
+	if (sleeper->shared) {
+		won = !atomic_exchange(&sleeper->fired, true);
+		if (won) {
+			sleeper->waiter = NULL;
+			claimed(sleeper, result);
+		}
+	} else if (waiter) {
+		lock_take(waiter->lock);
+		won = waiter->linked;
+		if (won) {
+			waiter_unlink(waiter);
+			claimed(sleeper, result);
+		}
+		lock_release(waiter->lock);
+	} else {
+		claimed(sleeper, result);
+	}
+	return won;
+}
+
+/* ---- waiting --------------------------------------------------------------------- */
 
 /* Returns 0, or -ETIMEDOUT. */
 static int thread_sleep(_Atomic unsigned *word, strand_time deadline)
@@ -38,72 +131,55 @@ static int thread_sleep(_Atomic unsigned *word, strand_time deadline)
 	return 0;
 }
 
-/* A plain thread. Whoever has claimed the waiter still writes to it until word is set. */
-static int thread_wait(struct waiter *waiter, strand_time deadline)
+/* Whoever has claimed the sleeper still writes to it until word is set. */
+static int thread_wait(struct sleeper *sleeper, strand_time deadline)
 {
 	int saved_errno = errno;
 
-	if (thread_sleep(&waiter->word, deadline) < 0) {
-		lock_take(&waiter->object->lock);
-		if (waiter->linked) {
-			waiter->linked = false;
-			list_remove(&waiter->link);
-			waiter->result = -ETIMEDOUT;
-			atomic_store(&waiter->word, 1);
-		}
-		lock_release(&waiter->object->lock);
-		thread_sleep(&waiter->word, STRAND_FOREVER);
-	}
+	if (thread_sleep(&sleeper->word, deadline) < 0 && !sleeper_interrupt(sleeper, -ETIMEDOUT))
+		thread_sleep(&sleeper->word, STRAND_FOREVER);
 	errno = saved_errno;
-	return waiter->result;
+	return sleeper->result;
 }
 
-int waiter_wait(struct waiter *waiter, enum strand_wait_reason reason, strand_time deadline,
-		const struct frame *where)
+static int task_wait(struct sleeper *sleeper, const struct wait_info *info, strand_time deadline,
+		     void (*unlock)(void *), void *lock)
 {
-	struct lock *lock = &waiter->object->lock;
+	struct task *task = sleeper->task;
 
-	if (!waiter->task) {
-		lock_release(lock);
-		return thread_wait(waiter, deadline);
-	}
-	park_current(waiter->task, reason, (uintptr_t)waiter->object, deadline, waiter, lock,
-		     where);
-	return waiter->result;
+	task->reason = (uint8_t)info->reason;
+	task->object = info->object;
+	task->where = *info->where;
+	task->deadline = deadline;
+	task->sleeper = sleeper;
+	sched_park(sched_this_worker, task, unlock, lock);
+	task->sleeper = NULL;
+	return sleeper->result;
 }
 
-void waiter_claim(struct waiter *waiter, int result)
+int sleeper_wait(struct sleeper *sleeper, const struct wait_info *info, strand_time deadline,
+		 void (*unlock)(void *), void *lock)
 {
-	list_remove(&waiter->link);
-	waiter->linked = false;
-	waiter->result = result;
-	if (waiter->task)
-		atomic_store_explicit(&waiter->task->state, TASK_READY, memory_order_relaxed);
+	if (sleeper->task)
+		return task_wait(sleeper, info, deadline, unlock, lock);
+	if (unlock)
+		unlock(lock);
+	return thread_wait(sleeper, deadline);
 }
 
-void waiter_wake(struct waiter *waiter)
+static void release(void *lock)
 {
-	if (waiter->task) {
-		sched_ready(runtime_get(), waiter->task);
-		return;
-	}
-	atomic_store_explicit(&waiter->word, 1, memory_order_release);
-	syscall(SYS_futex, &waiter->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	lock_release(lock);
 }
 
-int waiter_wait_nothing(enum strand_wait_reason reason, strand_time deadline,
-			const struct frame *where)
+int waiter_wait(struct waiter *waiter, const struct wait_info *info, strand_time deadline)
 {
-	struct task *task = sched_current_task();
+	return sleeper_wait(waiter->sleeper, info, deadline, release, waiter->lock);
+}
 
-	if (task) {
-		park_current(task, reason, 0, deadline, NULL, NULL, where);
-	} else {
-		_Atomic unsigned never = 0;
-		int saved_errno = errno;
+int wait_on_nothing(const struct wait_info *info, strand_time deadline)
+{
+	struct sleeper sleeper = sleeper_here();
 
-		thread_sleep(&never, deadline);
-		errno = saved_errno;
-	}
-	return -ETIMEDOUT;
+	return sleeper_wait(&sleeper, info, deadline, NULL, NULL);
 }

@@ -1,46 +1,91 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A waiter: one place in the queue of a wait object, for a task or a plain thread.
+ * Waiting and waking: sleepers and waiters.
  *
- * It lies on the stack of who waits. All fields are changed only under the
- * object's lock, until whoever unlinks it has set result and made its owner ready.
+ * A sleeper is one wait of one task or plain thread; a waiter is its place in the queue
+ * of one wait object. A plain wait has one waiter, a select one for each case, a sleep
+ * none. Both lie on the stack of who waits.
+ *
+ * Whoever wants to wake a sleeper has to claim it first; a claim succeeds once:
+ *   - through a waiter, under the lock of its wait object (waiter_take);
+ *   - for a passed deadline or a cancellation, on the task's own worker
+ *     (sleeper_interrupt), which cannot run the task meanwhile.
+ * A single waiter is claimed by unlinking it under the lock. A select's waiters have
+ * different locks, so there `fired` decides; the losers' waiters are unlinked by the next
+ * one to come across them, or by the select itself when it runs again.
+ *
+ * From the claim on the task is READY, although it is on no queue yet: it is never seen
+ * as parked while somebody is about to wake it (task.h, hole 28).
  */
 #ifndef STRAND_WAITER_H
 #define STRAND_WAITER_H
 
 #include "strand/list.h"
-#include "strand/object.h"
+#include "strand/lock.h"
 #include "strand/task.h"
+
+struct waiter;
+
+struct sleeper {
+	struct task *task; /* NULL: a plain thread */
+	bool shared;       /* more than one waiter: fired decides */
+	_Atomic bool fired;
+	_Atomic unsigned word; /* a plain thread sleeps on it while 0 */
+	int result;            /* set by who claims */
+	struct waiter *waiter; /* not shared: the only one, NULL: none. shared: the one claimed */
+};
 
 struct waiter {
 	struct list link;
-	struct task *task; /* NULL: a plain thread */
-	struct object *object;
-	void *element; /* what is sent, or where to put what is received; may be NULL */
-	bool linked;
-	int result;
-	_Atomic unsigned word; /* a plain thread sleeps on it while 0 */
+	struct sleeper *sleeper;
+	struct lock *lock; /* of the wait object */
+	void *element;     /* what is sent, or where to put what is received; may be NULL */
+	bool linked;       /* under the lock */
 };
 
-/*
- * waiter_wait - wait until woken or until the deadline.
- * The object's lock is held and the waiter is linked; returns with the lock released.
- * Returns the waiter's result, -ETIMEDOUT if the deadline passed first.
- */
-int waiter_wait(struct waiter *waiter, enum strand_wait_reason reason, strand_time deadline,
-		const struct frame *where);
+/* What the observer and the leak search are told of a wait. */
+struct wait_info {
+	enum strand_wait_reason reason;
+	uintptr_t object; /* 0: nothing, or several */
+	const struct frame *where;
+};
+
+/* A sleeper for the calling task or thread. */
+struct sleeper sleeper_here(void);
+
+/* Append to the queue of a wait object whose lock is held. */
+void waiter_link(struct waiter *waiter, struct sleeper *sleeper, struct list *queue,
+		 struct lock *lock);
 
 /*
- * waiter_claim - unlink a waiter and set its result, under the object's lock. The caller
- * then releases the lock and calls waiter_wake: from the claim on it is no longer parked.
+ * sleeper_wait - wait until claimed, cancelled or the deadline has passed.
+ * @unlock  called with lock when the stack is saved, so that wakers may come; NULL: nothing held
+ * Returns the sleeper's result: what the waker set, -ETIMEDOUT or -ECANCELED.
  */
-void waiter_claim(struct waiter *waiter, int result);
+int sleeper_wait(struct sleeper *sleeper, const struct wait_info *info, strand_time deadline,
+		 void (*unlock)(void *), void *lock);
 
-/* What is needed to wake a claimed waiter whose memory may vanish as soon as it runs. */
-void waiter_wake(struct waiter *waiter);
+/* The usual wait: one waiter, whose object's lock is held and is released. */
+int waiter_wait(struct waiter *waiter, const struct wait_info *info, strand_time deadline);
 
-/* Wait for ever on nothing, or until the deadline: NULL channels. */
-int waiter_wait_nothing(enum strand_wait_reason reason, strand_time deadline,
-			const struct frame *where);
+/* Wait on nothing: sleeps, NULL channels. */
+int wait_on_nothing(const struct wait_info *info, strand_time deadline);
+
+/*
+ * waiter_take - claim the first sleeper of a queue that can still be claimed.
+ * The lock is held; afterwards release it and call sleeper_wake(waiter->sleeper). Until
+ * then the waiter's memory stays valid. Returns NULL if nobody waits.
+ */
+struct waiter *waiter_take(struct list *queue, int result);
+
+/* Claim them all. Under the lock: move to a list; after its release: wake each on it. */
+void waiter_take_all(struct list *queue, int result, struct list *ret_taken);
+void waiter_wake_all(struct list *taken);
+
+/* Run a sleeper that was claimed. */
+void sleeper_wake(struct sleeper *sleeper);
+
+/* On the task's worker: claim it for a deadline or a cancellation. False: too late. */
+bool sleeper_interrupt(struct sleeper *sleeper, int result);
 
 #endif
