@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * Layouts of the BPF maps and of the ring buffer: the BPF programs write them,
+ * the observer reads them.
+ *
+ * Includes nothing: BPF code has the __uN types from vmlinux.h, others include
+ * <linux/types.h> (or <strand/abi.h>) first.
+ */
+#ifndef STRANDED_BPF_MAPS_H
+#define STRANDED_BPF_MAPS_H
+
+/*
+ * Room for waiting tasks. The elements are allocated as they come (about 200 bytes of kernel
+ * memory each); raising the limit costs 16 bytes an entry at start. One process may fill half,
+ * so that it cannot blind the others.
+ */
+#define WAITING_MAX   (1u << 20)
+#define WAITING_QUOTA (WAITING_MAX / 2)
+#define PROCESSES_MAX 16384u
+#define EVENTS_BYTES  (512u << 10)
+
+/*
+ * A process (one life of it: between two execs) gets a number of its own when it
+ * first says something, so that entries of an earlier holder of its pid, or of an
+ * earlier program of the same process, can never be taken for its own.
+ */
+struct waiting_key {
+	__u32 tgid; /* in the initial pid namespace; from the kernel, never from a record */
+	__u32 instance;
+	__u64 task;
+};
+
+/* struct strand_rec_park as it came, but for its first word. All of it is the target's claim. */
+struct waiting_task {
+	__u64 host_since_ns; /* since_ns on the host's clock, not before the process's start */
+	__u64 generation;
+	__u64 since_ns; /* on the process's own clock, to compare with its reports */
+	__u64 object;
+	__u64 parent;
+	__u64 fn;
+	__u64 created_pc;
+	__u64 pc;
+	__u64 sp;
+	__u64 fp;
+	__u64 stack_hi;
+	__u64 generation_addr;
+	__u8 reason;
+	__u8 has_deadline;
+	__u16 worker;
+	__u32 reserved;
+	char name[24];
+};
+
+/* Key: __u32 tgid. Removed by the kernel side at exit and exec. */
+struct process_account {
+	__u64 start_boottime; /* of the thread group's leader, ns */
+	__u32 instance;
+	__u32 reserved;
+	__u64 waiting; /* entries of this instance */
+	/* records seen, by enum strand_probe; a park batch counts its parks */
+	__u64 records[8];
+	/* records not kept */
+	__u64 map_full;
+	__u64 over_quota;
+	__u64 bad_record;
+};
+
+/* Per CPU, index 0: what belongs to no process. */
+struct global_counters {
+	__u64 ring_full;
+	__u64 processes_full; /* records of processes that found no account */
+};
+
+/* Every event of the ring buffer starts with this. */
+enum event_type {
+	EVENT_EXEC = 1, /* any process of the machine */
+	EVENT_EXIT,     /* a process that had an account */
+	EVENT_SCAN_DONE /* the answer to the request that `wanted` named; one for each */
+};
+
+struct event {
+	__u32 type; /* enum event_type */
+	__u32 tgid;
+	__u64 time_ns; /* CLOCK_MONOTONIC of the host */
+	__u64 start_boottime;
+};
+
+struct event_scan_done {
+	struct event event;
+	__u64 request;
+	__s32 report_fd;
+	__u32 status;
+	__u32 cause;
+	__u32 reserved;
+	__u64 report_size;
+};
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The observer: everything between the kernel, the targets and the model.
+ */
+#ifndef STRANDED_OBSERVE_OBSERVER_H
+#define STRANDED_OBSERVE_OBSERVER_H
+
+#include "model/model.h"
+
+struct observer;
+
+struct observer_options {
+	int64_t threshold_ns; /* parks are announced at this age */
+	pid_t only_pid;       /* 0: every process */
+	bool stacks;          /* read and symbolise stacks in snapshots */
+};
+
+/*
+ * observer_new - load and attach, find the processes that run already.
+ * Returns 0, or -errno with one line for people in ret_error (malloc'ed) that names what failed
+ * and what to do: -EPERM not root, -ENOSYS kernel without BPF, ...
+ */
+int observer_new(const struct observer_options *options, struct observer **ret_observer,
+		 char **ret_error);
+void observer_free(struct observer *o);
+
+/* Handle events until the given time (CLOCK_MONOTONIC ns). Returns 0, or -EINTR on a signal. */
+int observer_run(struct observer *o, int64_t until_ns);
+
+/*
+ * observer_search - ask for leak searches and wait for the answers.
+ * @pid  0: every observed process
+ * Returns the number of processes that answered (with whatever result), 0 if there are none,
+ * or -ESRCH if the pid is not observed. Failures are in the model (model_search.error).
+ */
+int observer_search(struct observer *o, pid_t pid, int64_t timeout_ns);
+
+/* observer_snapshot - the model of this moment; the caller ends it with model_done(). */
+int observer_snapshot(struct observer *o, struct model *ret_model);
+
+#endif

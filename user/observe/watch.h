@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The observer's inside: what observer.c runs and snapshot.c turns into a model.
+ */
+#ifndef STRANDED_OBSERVE_WATCH_H
+#define STRANDED_OBSERVE_WATCH_H
+
+#include "observe/attach.h"
+#include "observe/collect.h"
+#include "observe/observer.h"
+#include "observe/search.h"
+#include "observe/target.h"
+#include "symbol/symbol.h"
+
+/* A target and how we stand with it. */
+struct watch {
+	struct target *target; /* discovery's; the watch ends with it */
+	int hello_error;       /* of the last greeting; 0: it took it */
+	int64_t hello_due_ns;  /* when to greet again; 0: never, it has been */
+	int64_t hello_delay_ns;
+	bool stacks_hang; /* its memory did not answer: it is not read again */
+	struct search search;
+};
+
+/* A binary whose probes could not be placed. */
+struct unattached {
+	const struct binary *binary;
+	int error;
+};
+
+/* A process that has exec'ed and may be about to map the runtime. */
+struct rescan {
+	pid_t pid;
+	int64_t started_ns;
+	unsigned step; /* index of the next look */
+};
+
+#define RESCANS_MAX 256
+
+struct observer {
+	struct observer_options options;
+	struct attacher *attacher;
+	struct collect_maps maps;
+	struct event_reader *reader;
+	struct symboliser *symboliser; /* NULL: no stacks wanted */
+	struct discovery discovery;
+	struct watch **watches;
+	size_t watch_count, watch_room;
+	struct unattached *unattached;
+	size_t unattached_count;
+	struct rescan rescans[RESCANS_MAX];
+	size_t rescan_count;
+	int64_t full_scan_due_ns;
+	bool purge_wanted; /* a process with entries has gone */
+	uint64_t last_request;
+};
+
+int64_t observe_now_ns(void);
+
+/* Why a binary's probes could not be placed; 0 if they were. */
+int observer_attach_error(const struct observer *o, const struct binary *binary);
+
+#endif
