@@ -14,6 +14,9 @@
  *   - when a word in the content of a LIVE node points into it;
  *   - a task also when an object that it waits on is LIVE (add_wait), or when
  *     the task that owns what it waits for is LIVE (add_owner_wait).
+ *   - when any part of it lies in memory that nobody masked: an address in the
+ *     code, or a pointer to what surrounds it, reaches it without being seen;
+ *   - an object also when it lies in the stack, data or content of a LIVE node.
  * Leaked are the candidate tasks that are not LIVE at the fixpoint.
  *
  * What is not understood is a root. Whatever goes wrong makes the search
@@ -33,6 +36,7 @@ struct leakgc_world; /* under construction during describe(); memory of the sear
 struct leakgc_thread {
 	int tid;
 	uintptr_t sp_low; /* lowest live address of its stack: red zone or signal frame included */
+			  /* (its registers are roots by themselves, wherever they were saved) */
 };
 
 /*
@@ -91,8 +95,8 @@ struct leakgc_task {
 };
 
 struct leakgc_object {
-	uintptr_t lo; /* a pointer into [lo, hi] reaches it */
-	uintptr_t hi;
+	uintptr_t lo; /* a pointer into [lo, hi] reaches it: in an array of objects, leave a */
+	uintptr_t hi; /* byte between them, or a pointer to one reaches the one before, too */
 	uintptr_t content_lo; /* user data in it, scanned when it is reached; may be empty */
 	uintptr_t content_hi;
 	bool live; /* in motion, or known to be reachable */
@@ -134,7 +138,8 @@ struct leakgc_result {
 	int64_t stop_ns, pause_ns, total_ns;
 	uint64_t scanned_bytes;
 	uint64_t tasks, candidates, leaked;
-	struct leakgc_verdict *verdicts; /* of the candidates; NULL if there are none */
+	struct leakgc_verdict *verdicts; /* of the candidates; NULL if there are none. They name */
+					 /* addresses: free or mask them before the next search */
 	size_t verdict_count;
 	size_t mapped; /* bytes behind verdicts */
 };

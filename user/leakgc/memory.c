@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fault-proof reads of the own memory, and residency from the page tables.
+ *
+ * mincore() says that a swapped page is absent, so it cannot say which private
+ * pages hold data; pagemap can. PAGEMAP_SCAN (Linux 6.7) skips unpopulated
+ * page tables, so a sparse mapping of terabytes costs microseconds; before
+ * that each page costs eight bytes of reading.
+ */
+#include "leakgc/memory.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "leakgc/syscall.h"
+
+/* linux/fs.h of Debian 12 is older than the call. */
+struct pm_scan_argument {
+	uint64_t size;
+	uint64_t flags;
+	uint64_t start;
+	uint64_t end;
+	uint64_t walk_end;
+	uint64_t vec;
+	uint64_t vec_len;
+	uint64_t max_pages;
+	uint64_t category_inverted;
+	uint64_t category_mask;
+	uint64_t category_anyof_mask;
+	uint64_t return_mask;
+};
+
+#define PAGEMAP_SCAN_REQUEST _IOWR('f', 16, struct pm_scan_argument)
+
+#define CATEGORY_FILE        (1u << 2)
+#define CATEGORY_PRESENT     (1u << 3)
+#define CATEGORY_SWAPPED     (1u << 4)
+#define CATEGORY_ZERO        (1u << 5)
+#define CATEGORY_GUARD       (1u << 8) /* Linux 6.16; before that a guard is just "swapped" */
+
+/* Bits of an entry of /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst. */
+#define ENTRY_PRESENT        (1ULL << 63)
+#define ENTRY_SWAPPED        (1ULL << 62)
+#define ENTRY_FILE           (1ULL << 61)
+#define ENTRY_GUARD          (1ULL << 58) /* Linux 6.15 */
+
+void leakgc_memory_init(struct leakgc_memory *m)
+{
+	m->mem_fd = -1;
+	m->pagemap_fd = -1;
+}
+
+int leakgc_memory_open(struct leakgc_memory *m)
+{
+	m->pid = (int)LEAKGC_SYS1(SYS_getpid, 0);
+	m->page_size = (size_t)sysconf(_SC_PAGESIZE);
+	m->mem_fd = leakgc_open("/proc/thread-self/mem");
+	m->pagemap_fd = leakgc_open("/proc/thread-self/pagemap");
+	return m->pagemap_fd < 0 ? m->pagemap_fd : 0;
+}
+
+void leakgc_memory_close(struct leakgc_memory *m)
+{
+	leakgc_close(m->mem_fd);
+	leakgc_close(m->pagemap_fd);
+	leakgc_memory_init(m);
+}
+
+/*
+ * process_vm_readv stops at memory that the program may not read; /proc/.../mem
+ * reads that too, and is there where a seccomp filter forbids the former.
+ */
+int leakgc_memory_read(struct leakgc_memory *m, uintptr_t address, void *buffer, size_t length)
+{
+	size_t done = 0;
+
+	while (done < length) {
+		struct iovec to = {(char *)buffer + done, length - done};
+		struct iovec from = {(void *)(address + done), length - done};
+		long n = LEAKGC_SYS6(SYS_process_vm_readv, m->pid, &to, 1, &from, 1, 0);
+
+		if (n <= 0) {
+			size_t rest = m->page_size - (address + done) % m->page_size;
+
+			if (rest > length - done)
+				rest = length - done;
+			n = LEAKGC_SYS4(SYS_pread64, m->mem_fd, to.iov_base, rest, address + done);
+		}
+		if (n <= 0)
+			return -EFAULT;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+static bool holds_data(uint64_t categories, bool files)
+{
+	if (categories & CATEGORY_GUARD)
+		return false;
+	if ((categories & CATEGORY_ZERO) && !(categories & CATEGORY_SWAPPED))
+		return false;
+	return files || !(categories & CATEGORY_FILE) || (categories & CATEGORY_SWAPPED);
+}
+
+static int keep_data(struct leakgc_memory *m, long count, bool files)
+{
+	int kept = 0;
+
+	for (long i = 0; i < count; i++)
+		if (holds_data(m->runs[i].categories, files))
+			m->runs[kept++] = m->runs[i];
+	return kept;
+}
+
+static long scan_call(struct leakgc_memory *m, uintptr_t lo, uintptr_t hi, uint64_t return_mask,
+		      uintptr_t *ret_end)
+{
+	struct pm_scan_argument a = {
+		.size = sizeof(a),
+		.start = lo,
+		.end = hi,
+		.vec = (uintptr_t)m->runs,
+		.vec_len = LEAKGC_PAGE_RUNS,
+		.category_anyof_mask = CATEGORY_PRESENT | CATEGORY_SWAPPED,
+		.return_mask = return_mask,
+	};
+	long n = LEAKGC_SYS3(SYS_ioctl, m->pagemap_fd, PAGEMAP_SCAN_REQUEST, &a);
+
+	if (n >= 0)
+		*ret_end = a.walk_end;
+	return n;
+}
+
+/* The same from the entries themselves. */
+static long read_entries(struct leakgc_memory *m, uintptr_t lo, uintptr_t hi, uintptr_t *ret_end)
+{
+	uint64_t entries[LEAKGC_PAGE_RUNS];
+	size_t pages = (hi - lo) / m->page_size;
+	long n, count = 0;
+
+	if (pages > LEAKGC_PAGE_RUNS)
+		pages = LEAKGC_PAGE_RUNS;
+	n = LEAKGC_SYS4(SYS_pread64, m->pagemap_fd, entries, pages * sizeof(entries[0]),
+			lo / m->page_size * sizeof(entries[0]));
+	if (n < (long)sizeof(entries[0]))
+		return n < 0 ? n : -EIO;
+	n /= (long)sizeof(entries[0]);
+	for (long i = 0; i < n; i++) {
+		uintptr_t at = lo + (uintptr_t)i * m->page_size;
+
+		if (!(entries[i] & (ENTRY_PRESENT | ENTRY_SWAPPED)))
+			continue;
+		m->runs[count++] = (struct leakgc_page_run){
+			.lo = at,
+			.hi = at + m->page_size,
+			.categories = (entries[i] & ENTRY_PRESENT ? CATEGORY_PRESENT : 0) |
+				      (entries[i] & ENTRY_SWAPPED ? CATEGORY_SWAPPED : 0) |
+				      (entries[i] & ENTRY_FILE ? CATEGORY_FILE : 0) |
+				      (entries[i] & ENTRY_GUARD ? CATEGORY_GUARD : 0),
+		};
+	}
+	*ret_end = lo + (uintptr_t)n * m->page_size;
+	return count;
+}
+
+int leakgc_memory_runs(struct leakgc_memory *m, uintptr_t *address, uintptr_t hi, bool files)
+{
+	uint64_t known = CATEGORY_FILE | CATEGORY_PRESENT | CATEGORY_SWAPPED | CATEGORY_ZERO;
+	uintptr_t end = *address;
+	long n;
+
+	n = scan_call(m, *address, hi, known | CATEGORY_GUARD, &end);
+	if (n == -EINVAL)
+		n = scan_call(m, *address, hi, known, &end);
+	if (n < 0)
+		n = read_entries(m, *address, hi, &end);
+	if (n < 0)
+		return (int)n;
+	if (end <= *address || end > hi)
+		return -EIO; /* no progress would be an endless loop */
+	*address = end;
+	return keep_data(m, n, files);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* Build the world of a search and let LIVE spread through it. */
+#include "leakgc/world.h"
+
+#include <errno.h>
+
+/* Node numbers and edge numbers are 32 bits; LEAKGC_NO_EDGE is taken. */
+#define COUNT_MAX (UINT32_MAX - 1)
+
+int leakgc_world_begin(struct leakgc_world *w)
+{
+	w->nodes = leakgc_arena_take(&w->arena, 0);
+	w->edge_end = (struct leakgc_edge *)(w->arena.top & ~(uintptr_t)7);
+	w->arena.top = (uintptr_t)w->edge_end;
+	return w->nodes ? 0 : -ENOMEM;
+}
+
+int leakgc_world_seal(struct leakgc_world *w)
+{
+	w->work = leakgc_arena_take(&w->arena, w->node_count * sizeof(*w->work));
+	if (!w->work)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < w->node_count; i++) {
+		if (leakgc_world_is_live(w, i))
+			w->work[w->work_count++] = i;
+		else if (w->nodes[i].flags & LEAKGC_NODE_CANDIDATE)
+			w->candidates_open++;
+	}
+	return 0;
+}
+
+static int add_node(struct leakgc_world *w, struct leakgc_node_info **ret_info,
+		    leakgc_node *ret_node)
+{
+	struct leakgc_node_info *info;
+
+	if (w->node_count == COUNT_MAX)
+		return -ENOMEM;
+	info = leakgc_arena_append(&w->arena, sizeof(*info));
+	if (!info)
+		return -ENOMEM;
+	*info = (struct leakgc_node_info){.first_edge = LEAKGC_NO_EDGE};
+	*ret_info = info;
+	*ret_node = w->node_count++;
+	return 0;
+}
+
+int leakgc_world_add_task(struct leakgc_world *w, const struct leakgc_task *task,
+			  leakgc_node *ret_node)
+{
+	struct leakgc_node_info *info;
+	leakgc_node node;
+	int r = add_node(w, &info, &node);
+
+	if (r < 0)
+		return r;
+	info->body = (struct leakgc_range){task->stack_lo, task->stack_hi};
+	info->content = (struct leakgc_range){task->data_lo, task->data_hi};
+	info->id = task->id;
+	info->generation = task->generation;
+	info->object_name = task->object_name;
+	info->flags = LEAKGC_NODE_TASK;
+	if (task->candidate) {
+		info->flags |= LEAKGC_NODE_CANDIDATE;
+	} else {
+		info->flags |= LEAKGC_NODE_LIVE;
+		info->root_kind = task->deadline ? STRAND_ROOT_DEADLINE : STRAND_ROOT_RUNTIME;
+	}
+	*ret_node = node;
+	return 0;
+}
+
+int leakgc_world_add_object(struct leakgc_world *w, const struct leakgc_object *object,
+			    leakgc_node *ret_node)
+{
+	struct leakgc_node_info *info;
+	leakgc_node node;
+	int r = add_node(w, &info, &node);
+
+	if (r < 0)
+		return r;
+	info->body = (struct leakgc_range){object->lo, object->hi};
+	info->content = (struct leakgc_range){object->content_lo, object->content_hi};
+	info->object_name = object->lo;
+	if (object->live && !leakgc_without(w, LEAKGC_WITHOUT_LIVE_OBJECTS)) {
+		info->flags = LEAKGC_NODE_LIVE;
+		info->root_kind = STRAND_ROOT_RUNTIME;
+		info->root = object->lo;
+	}
+	*ret_node = node;
+	return 0;
+}
+
+int leakgc_world_add_edge(struct leakgc_world *w, uint32_t from, uint32_t to)
+{
+	struct leakgc_node_info *info = &w->nodes[from];
+	struct leakgc_edge *edge;
+
+	/* A stack often holds the same pointer many times in a row. */
+	if (info->first_edge != LEAKGC_NO_EDGE &&
+	    w->edge_end[-1 - (ptrdiff_t)info->first_edge].to == to)
+		return 0;
+	if (w->edge_count == COUNT_MAX)
+		return -ENOMEM;
+	edge = leakgc_arena_take_top(&w->arena, sizeof(*edge));
+	if (!edge)
+		return -ENOMEM;
+	*edge = (struct leakgc_edge){to, info->first_edge};
+	info->first_edge = w->edge_count++;
+	return 0;
+}
+
+int leakgc_world_add_wait(struct leakgc_world *w, leakgc_node task, leakgc_node object)
+{
+	return leakgc_world_add_edge(w, object, task);
+}
+
+int leakgc_world_add_owner_wait(struct leakgc_world *w, leakgc_node waiter, leakgc_node owner)
+{
+	return leakgc_world_add_edge(w, owner, waiter);
+}
+
+int leakgc_world_mask(struct leakgc_world *w, uintptr_t lo, uintptr_t hi)
+{
+	if (w->mask_count == w->mask_room)
+		return -ENOMEM;
+	w->masks[w->mask_count++] = (struct leakgc_range){lo, hi};
+	return 0;
+}
+
+const struct leakgc_limits *leakgc_world_limits(const struct leakgc_world *w)
+{
+	return w->limits;
+}
+
+void leakgc_world_mark_live(struct leakgc_world *w, uint32_t node, enum strand_root_kind kind,
+			    uint64_t root)
+{
+	struct leakgc_node_info *info = &w->nodes[node];
+
+	if (info->flags & LEAKGC_NODE_LIVE)
+		return;
+	info->flags |= LEAKGC_NODE_LIVE;
+	info->root_kind = (uint8_t)kind;
+	info->root = root;
+	if (info->flags & LEAKGC_NODE_CANDIDATE)
+		w->candidates_open--;
+	w->work[w->work_count++] = node;
+}
+
+/* People want the live task that holds the pointer; of an object, what keeps the object. */
+void leakgc_world_mark_from(struct leakgc_world *w, uint32_t from, uint32_t to)
+{
+	const struct leakgc_node_info *info = &w->nodes[from];
+
+	if (info->flags & LEAKGC_NODE_TASK)
+		leakgc_world_mark_live(w, to, STRAND_ROOT_TASK, info->id);
+	else
+		leakgc_world_mark_live(w, to, info->root_kind, info->root);
+}
+
+void leakgc_world_propagate(struct leakgc_world *w)
+{
+	while (w->work_count) {
+		uint32_t from = w->work[--w->work_count];
+		uint32_t i = w->nodes[from].first_edge;
+
+		while (i != LEAKGC_NO_EDGE) {
+			const struct leakgc_edge *edge = &w->edge_end[-1 - (ptrdiff_t)i];
+
+			leakgc_world_mark_from(w, from, edge->to);
+			i = edge->next;
+		}
+	}
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* The world of one search: nodes, edges, masks and the words that roots hold. */
+#ifndef LEAKGC_WORLD_H
+#define LEAKGC_WORLD_H
+
+#include "leakgc/arena.h"
+#include "leakgc/leakgc.h"
+
+/*
+ * The treatments of the soundness holes that a test can switch off, to show
+ * that it fails without them. Nothing but tests ever sets one.
+ */
+enum leakgc_treatment {
+	LEAKGC_WITHOUT_STACK_TARGETS = 1 << 0, /* note A: pointers into a candidate's stack */
+	LEAKGC_WITHOUT_CONTAINMENT = 1 << 1,   /* objects in root memory or on a stack */
+	LEAKGC_WITHOUT_PADDING = 1 << 2,       /* one past the end */
+	LEAKGC_WITHOUT_REGISTERS = 1 << 3,     /* signal frames of the stopped threads */
+	LEAKGC_WITHOUT_TAG_MASK = 1 << 4,
+	LEAKGC_WITHOUT_UNALIGNED = 1 << 5,
+	LEAKGC_WITHOUT_KERNEL_WORDS = 1 << 6, /* epoll, eventfd, timers */
+	LEAKGC_WITHOUT_PIPES = 1 << 7,
+	LEAKGC_WITHOUT_PENDING_SIGNALS = 1 << 8,
+	LEAKGC_WITHOUT_SHARED_COPY = 1 << 9,
+	LEAKGC_WITHOUT_INHERITANCE = 1 << 10, /* MADV_DONTFORK, MADV_WIPEONFORK */
+	LEAKGC_WITHOUT_PROTECTED = 1 << 11,   /* PROT_NONE memory */
+	LEAKGC_WITHOUT_STOP_PROOF = 1 << 12,  /* a thread that did not stop is ignored */
+	LEAKGC_WITHOUT_LIVE_OBJECTS = 1 << 13,
+	LEAKGC_WITHOUT_QUEUES = 1 << 14, /* POSIX message queues */
+	LEAKGC_WITHOUT_RINGS = 1 << 15,  /* io_uring, userfaultfd and what is not known */
+};
+
+struct leakgc_range { /* [lo, hi) */
+	uintptr_t lo;
+	uintptr_t hi;
+};
+
+#define LEAKGC_NODE_LIVE      1u
+#define LEAKGC_NODE_TASK      2u
+#define LEAKGC_NODE_CANDIDATE 4u
+
+#define LEAKGC_NO_EDGE        UINT32_MAX
+
+struct leakgc_node_info {
+	struct leakgc_range body;    /* a task's stack; the object itself */
+	struct leakgc_range content; /* a task's data; an object's content */
+	uint64_t id;
+	uint64_t generation;
+	uint64_t object_name;
+	uint64_t root;
+	uint32_t first_edge; /* LEAKGC_NO_EDGE: none */
+	uint8_t flags;
+	uint8_t root_kind;
+};
+
+/* If `from` is LIVE, so is `to`. Waits are edges too: object -> task, owner -> waiter. */
+struct leakgc_edge {
+	uint32_t to;
+	uint32_t next;
+};
+
+/* A word that the kernel holds for the program. */
+struct leakgc_kernel_word {
+	uint64_t word;
+	uint64_t root; /* for the report: the descriptor, or the timer */
+};
+
+/* Shared memory as it was when the world stood still. */
+struct leakgc_copy {
+	uintptr_t address;
+	size_t length;
+	const unsigned char *bytes;
+};
+
+struct leakgc_world {
+	const struct leakgc_limits *limits;
+	unsigned without; /* enum leakgc_treatment */
+	struct leakgc_arena arena;
+
+	struct leakgc_node_info *nodes; /* grow upwards in the arena while the world is described */
+	uint32_t node_count;
+	struct leakgc_edge *edge_end; /* edge i is edge_end[-1 - i] */
+	uint32_t edge_count;
+	struct leakgc_range *masks;
+	size_t mask_count, mask_room;
+
+	struct leakgc_kernel_word *kernel_words;
+	size_t kernel_word_count, kernel_word_room;
+	struct leakgc_copy *copies;
+	size_t copy_count, copy_room;
+	struct leakgc_range *root_ranges; /* roots even where masked: registers */
+	size_t root_range_count;
+
+	uint32_t *work; /* nodes that became LIVE and whose edges were not followed yet */
+	uint32_t work_count;
+	uint64_t candidates_open;
+};
+
+/* Begin to describe: nodes follow what the arena holds so far. -ENOMEM. */
+int leakgc_world_begin(struct leakgc_world *w);
+
+/* Described: make room for the work list. -ENOMEM. */
+int leakgc_world_seal(struct leakgc_world *w);
+
+int leakgc_world_add_edge(struct leakgc_world *w, uint32_t from, uint32_t to);
+
+/* Mark a node LIVE, if it is not yet, and say why. */
+void leakgc_world_mark_live(struct leakgc_world *w, uint32_t node, enum strand_root_kind kind,
+			    uint64_t root);
+
+/* `to` is LIVE because `from` is. */
+void leakgc_world_mark_from(struct leakgc_world *w, uint32_t from, uint32_t to);
+
+/* Follow the edges of everything that became LIVE. Linear in edges. */
+void leakgc_world_propagate(struct leakgc_world *w);
+
+static inline bool leakgc_world_is_live(const struct leakgc_world *w, uint32_t node)
+{
+	return w->nodes[node].flags & LEAKGC_NODE_LIVE;
+}
+
+static inline bool leakgc_without(const struct leakgc_world *w, enum leakgc_treatment treatment)
+{
+	return w->without & treatment;
+}
+
+#endif
