@@ -3,6 +3,10 @@
  * Names and lines for addresses, and the frames of a parked task's stack.
  *
  * Knows ELF, DWARF and unwinding; knows no task, no map of BPF and no model.
+ *
+ * What a target's files say is read in a sandboxed process, what /proc says of it
+ * in short-lived ones; both have deadlines, so no call here waits for a target for
+ * more than 7 s, and mostly none at all. One thread at a time.
  */
 #ifndef STRANDED_SYMBOL_SYMBOL_H
 #define STRANDED_SYMBOL_SYMBOL_H
@@ -13,12 +17,13 @@
 #include <sys/types.h>
 
 struct symbol_location {
-	char *function; /* NULL: unknown */
+	char *function; /* NULL: unknown; the innermost of inlined ones */
 	uint64_t function_offset;
 	char *file; /* NULL: unknown */
 	unsigned line;
 	char *module; /* path as mapped; NULL: the address is in no mapping */
-	uint64_t module_offset;
+	uint64_t
+		module_offset; /* as linked, as addr2line takes it; in the file, if that is no ELF */
 };
 
 void symbol_location_done(struct symbol_location *location);
