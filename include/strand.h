@@ -98,7 +98,8 @@ STRAND_API void strand_yield(void);
 /*
  * strand_sleep - park until the given time.
  * @until   absolute; in the past: only yields. STRAND_FOREVER: for ever.
- * Returns 0. Context: a task or a plain thread. Parks as `sleep`.
+ * Returns 0, or -ECANCELED if the task was cancelled.
+ * Context: a task or a plain thread. Parks as `sleep`.
  */
 STRAND_API int strand_sleep(strand_time until);
 
@@ -119,6 +120,88 @@ STRAND_API const char *strand_task_name(void);
  * Returns 0, -EINVAL if name is NULL, -ENXIO in a plain thread.
  */
 STRAND_API int strand_task_set_name(const char *name);
+
+/* ---- tasks that somebody waits for ---------------------------------------------- */
+
+/*
+ * A handle of a task: to wait for its end, and to cancel it. Reference-counted; whoever
+ * holds a handle can wake the task, so for the leak search a reachable handle keeps its
+ * task from being leaked.
+ */
+struct strand_task;
+
+/*
+ * strand_spawn - start a task that somebody waits for.
+ * @options   NULL for the defaults
+ * @fn, @arg  the task runs fn(arg); what fn returns is its result
+ * @ret_task  a handle with one reference, which is the caller's; drop it with
+ *            strand_task_unref, at any time
+ * Returns 0, -ENOMEM, -EINVAL or -ENXIO as strand_go.
+ * Context: a task or a plain thread.
+ */
+STRAND_API int strand_spawn(const struct strand_task_options *options, int (*fn)(void *), void *arg,
+			    struct strand_task **ret_task);
+
+/*
+ * strand_join - wait until the task has ended.
+ * @ret_result  what its function returned; NULL if that does not matter
+ * Returns 0, -ETIMEDOUT (it still runs), -ECANCELED (the caller was cancelled), -EDEADLK (the
+ * caller is that task), -EINVAL for NULL. Any number of tasks may join, any number of times.
+ * Context: a task or a plain thread. Parks as `join`.
+ */
+STRAND_API int strand_join(struct strand_task *task, strand_time deadline, int *ret_result);
+
+/*
+ * strand_cancel - ask a task to end.
+ * The task's blocking call, or its next one that has to park, returns -ECANCELED, and so
+ * does every later one: cancellation is sticky. A call that need not park goes on to work, so
+ * that clean-up can close, unlock and hand over. Returns 0 (also if it was cancelled or has
+ * ended before), -EINVAL for NULL. Context: a task or a plain thread; never parks.
+ */
+STRAND_API int strand_cancel(struct strand_task *task);
+
+/* strand_cancelled - has the calling task been cancelled? 1 or 0; 0 in a plain thread. */
+STRAND_API int strand_cancelled(void);
+
+/* Take and drop a reference; NULL is allowed. They return the argument, and NULL. */
+STRAND_API struct strand_task *strand_task_ref(struct strand_task *task);
+STRAND_API struct strand_task *strand_task_unref(struct strand_task *task);
+
+/* ---- scopes ---------------------------------------------------------------------- */
+
+/*
+ * A scope owns the tasks that are started in it: it does not end before they have. The
+ * first task that returns a negative value cancels the others. A scope's deadline holds for
+ * every blocking call of its tasks, and of scopes that they make.
+ */
+struct strand_scope;
+
+/*
+ * strand_scope_new - open a scope.
+ * @deadline  for the blocking calls of its tasks; STRAND_FOREVER: none but the caller's own
+ * Returns 0, -ENOMEM or -ENXIO. Context: a task or a plain thread.
+ */
+STRAND_API int strand_scope_new(strand_time deadline, struct strand_scope **ret_scope);
+
+/*
+ * strand_scope_go - start a task in a scope.
+ * Returns 0, -ENOMEM, -EINVAL (also: the scope has been waited for), -ECANCELED (the scope
+ * was cancelled; not started).
+ */
+STRAND_API int strand_scope_go(struct strand_scope *scope,
+			       const struct strand_task_options *options, int (*fn)(void *),
+			       void *arg);
+
+/* strand_scope_cancel - cancel every task in the scope and those yet to come. Returns 0. */
+STRAND_API int strand_scope_cancel(struct strand_scope *scope);
+
+/*
+ * strand_scope_wait - wait until every task has ended, then free the scope.
+ * If the caller is cancelled meanwhile, the tasks are cancelled too, and still waited for.
+ * Returns the first negative result of a task, else 0. The scope must not be used again.
+ * Context: a task or a plain thread. Parks as `scope wait`.
+ */
+STRAND_API int strand_scope_wait(struct strand_scope *scope);
 
 /* ---- channels ------------------------------------------------------------ */
 
@@ -161,6 +244,7 @@ STRAND_API struct strand_chan *strand_chan_unref(struct strand_chan *chan);
  * Returns 0, or
  *   -EPIPE      the channel is closed; not sent
  *   -ETIMEDOUT  not sent in time (with deadline 0: not possible at once)
+ *   -ECANCELED  the task was cancelled; not sent
  * Context: a task or a plain thread. Parks as `chan send`.
  */
 STRAND_API int strand_chan_send(struct strand_chan *chan, const void *element,
@@ -174,6 +258,7 @@ STRAND_API int strand_chan_send(struct strand_chan *chan, const void *element,
  * Returns 0, or
  *   -EPIPE      closed and drained; final
  *   -ETIMEDOUT  nothing came in time (with deadline 0: nothing there)
+ *   -ECANCELED  the task was cancelled; nothing taken
  * Context: a task or a plain thread. Parks as `chan receive`.
  */
 STRAND_API int strand_chan_recv(struct strand_chan *chan, strand_time deadline, void *ret_element);
@@ -189,6 +274,33 @@ STRAND_API int strand_chan_close(struct strand_chan *chan);
 /* Elements that are buffered now, and the capacity. 0 for NULL. */
 STRAND_API size_t strand_chan_len(const struct strand_chan *chan);
 STRAND_API size_t strand_chan_cap(const struct strand_chan *chan);
+
+/* ---- select ---------------------------------------------------------------------- */
+
+enum strand_case_op { STRAND_CASE_NONE = 0, STRAND_CASE_SEND, STRAND_CASE_RECV };
+
+struct strand_case {
+	enum strand_case_op op;   /* STRAND_CASE_NONE is never chosen */
+	struct strand_chan *chan; /* NULL is never ready */
+	void *element; /* what to send (not changed), or where to put what comes; may be NULL */
+	int result;    /* of the chosen case: 0, or -EPIPE if its channel is closed */
+};
+
+#define STRAND_SELECT_MAX 256
+
+/*
+ * strand_select - do exactly one of several sends and receives.
+ * @cases     count of them; a channel may occur more than once
+ * @deadline  absolute; 0: only if one is ready now (a default case)
+ * Of those that are ready one is chosen at random, so none starves. A closed channel is ready.
+ * Returns the index of the case that was done, with its result filled in, or
+ *   -ETIMEDOUT  none became ready in time; nothing was sent or taken
+ *   -ECANCELED  the task was cancelled; nothing was sent or taken
+ *   -EINVAL     count is larger than STRAND_SELECT_MAX, or an op is unknown
+ * No cases, or only NULL channels, wait for ever, as in Go.
+ * Context: a task or a plain thread. Parks as `select` (`select (no cases)`).
+ */
+STRAND_API int strand_select(struct strand_case *cases, size_t count, strand_time deadline);
 
 #ifdef __cplusplus
 }

@@ -151,10 +151,11 @@ static __attribute__((noinline)) int chan_wait(struct strand_chan *chan, struct 
 	struct sleeper sleeper = sleeper_here();
 	struct waiter waiter = {.element = element};
 	struct wait_info info = {reason, (uintptr_t)chan, where};
+	int r = wait_allowed(&deadline);
 
-	if (deadline <= 0) {
+	if (r < 0) {
 		lock_release(&chan->object.lock);
-		return -ETIMEDOUT;
+		return r;
 	}
 	waiter_link(&waiter, &sleeper, queue, &chan->object.lock);
 	return waiter_wait(&waiter, &info, deadline);
@@ -165,81 +166,90 @@ static __attribute__((noinline)) int nil_wait(enum strand_wait_reason reason, st
 					      const struct frame *where)
 {
 	struct wait_info info = {reason, 0, where};
+	int r = wait_allowed(&deadline);
 
-	return deadline <= 0 ? -ETIMEDOUT : wait_on_nothing(&info, deadline);
+	return r < 0 ? r : wait_on_nothing(&info, deadline);
+}
+
+int chan_try_send(struct strand_chan *chan, const void *element, struct waiter **ret_peer)
+{
+	struct waiter *receiver;
+
+	if (chan->closed)
+		return -EPIPE;
+	receiver = waiter_take(&chan->receivers, 0);
+	if (receiver) {
+		copy(receiver->element, element, chan->element_size);
+		*ret_peer = receiver;
+		return 0;
+	}
+	if (chan->count == chan->capacity)
+		return -EAGAIN;
+	buffer_put(chan, element);
+	return 0;
+}
+
+int chan_try_recv(struct strand_chan *chan, void *ret_element, struct waiter **ret_peer)
+{
+	struct waiter *sender = waiter_take(&chan->senders, 0);
+
+	if (sender) {
+		*ret_peer = sender;
+		if (chan->capacity) {
+			buffer_take(chan, ret_element);
+			buffer_put(chan, sender->element);
+		} else {
+			copy(ret_element, sender->element, chan->element_size);
+		}
+		return 0;
+	}
+	if (chan->count) {
+		buffer_take(chan, ret_element);
+		return 0;
+	}
+	return chan->closed ? -EPIPE : -EAGAIN;
 }
 
 int strand_chan_send(struct strand_chan *chan, const void *element, strand_time deadline)
 {
 	struct frame where = CALLER_FRAME();
+	struct waiter *receiver = NULL;
+	int r;
 
 	if (!chan)
 		return nil_wait(STRAND_WAIT_CHAN_SEND_NIL, deadline, &where);
-	lock_take(&chan->object.lock);
-	if (chan->closed) {
-		lock_release(&chan->object.lock);
-		return -EPIPE;
-	}
 	if (probes_tracing())
 		trace(chan, STRAND_CHAN_XFER, strand_probe_send, where.pc);
-
-	struct waiter *receiver = waiter_take(&chan->receivers, 0);
-
-	if (receiver) {
-		copy(receiver->element, element, chan->element_size);
-		lock_release(&chan->object.lock);
-		sleeper_wake(receiver->sleeper);
-		return 0;
-	}
-	if (chan->count < chan->capacity) {
-		buffer_put(chan, element);
-		lock_release(&chan->object.lock);
-		return 0;
-	}
-	return chan_wait(chan, &chan->senders, (void *)element, STRAND_WAIT_CHAN_SEND, deadline,
-			 &where);
-}
-
-/* The buffer is full or has no room at all, and a sender waits. Lock held; released. */
-static void take_from_sender(struct strand_chan *chan, struct waiter *sender, void *ret_element)
-{
-	if (chan->capacity) {
-		buffer_take(chan, ret_element);
-		buffer_put(chan, sender->element);
-	} else {
-		copy(ret_element, sender->element, chan->element_size);
-	}
+	lock_take(&chan->object.lock);
+	r = chan_try_send(chan, element, &receiver);
+	if (r == -EAGAIN)
+		return chan_wait(chan, &chan->senders, (void *)element, STRAND_WAIT_CHAN_SEND,
+				 deadline, &where);
 	lock_release(&chan->object.lock);
-	sleeper_wake(sender->sleeper);
+	if (receiver)
+		sleeper_wake(receiver->sleeper);
+	return r;
 }
 
 int strand_chan_recv(struct strand_chan *chan, strand_time deadline, void *ret_element)
 {
 	struct frame where = CALLER_FRAME();
+	struct waiter *sender = NULL;
+	int r;
 
 	if (!chan)
 		return nil_wait(STRAND_WAIT_CHAN_RECEIVE_NIL, deadline, &where);
-	lock_take(&chan->object.lock);
 	if (probes_tracing())
 		trace(chan, STRAND_CHAN_XFER, strand_probe_recv, where.pc);
-
-	struct waiter *sender = waiter_take(&chan->senders, 0);
-
-	if (sender) {
-		take_from_sender(chan, sender, ret_element);
-		return 0;
-	}
-	if (chan->count) {
-		buffer_take(chan, ret_element);
-		lock_release(&chan->object.lock);
-		return 0;
-	}
-	if (chan->closed) {
-		lock_release(&chan->object.lock);
-		return -EPIPE;
-	}
-	return chan_wait(chan, &chan->receivers, ret_element, STRAND_WAIT_CHAN_RECEIVE, deadline,
-			 &where);
+	lock_take(&chan->object.lock);
+	r = chan_try_recv(chan, ret_element, &sender);
+	if (r == -EAGAIN)
+		return chan_wait(chan, &chan->receivers, ret_element, STRAND_WAIT_CHAN_RECEIVE,
+				 deadline, &where);
+	lock_release(&chan->object.lock);
+	if (sender)
+		sleeper_wake(sender->sleeper);
+	return r;
 }
 
 int strand_chan_close(struct strand_chan *chan)

@@ -20,6 +20,7 @@
 
 #include "leakgc/leakgc.h"
 #include "strand/chan.h"
+#include "strand/handle.h"
 #include "strand/probes.h"
 #include "strand/runtime.h"
 #include "strand/sched.h"
@@ -75,20 +76,22 @@ static int freeze(void *context)
 
 /* ---- the world -------------------------------------------------------------------- */
 
-static int describe_chan(struct leakgc_world *world, const struct strand_chan *chan,
-			 size_t slot_size, uint32_t *ret_node)
+static int describe_object(struct leakgc_world *world, struct object *o)
 {
-	uintptr_t lo = (uintptr_t)chan;
+	const struct strand_chan *chan = (const struct strand_chan *)o;
+	struct object_chunk *chunk = o->chunk;
 	struct leakgc_object object = {
-		.lo = lo,
-		/* Channels are opaque: no pointer to one's end exists, and the end is the next. */
-		.hi = lo + slot_size - 1,
-		.content_lo = (uintptr_t)chan->buffer,
-		.content_hi = (uintptr_t)chan->buffer + chan->capacity * chan->element_size,
-		.live = lock_is_held(&chan->object.lock),
+		.lo = (uintptr_t)o,
+		/* Objects are opaque: no pointer to one's end exists, and the end is the next. */
+		.hi = (uintptr_t)o + chunk->slot_size - 1,
+		.live = lock_is_held(&o->lock),
 	};
 
-	return leakgc_world_add_object(world, &object, ret_node);
+	if (o->kind == OBJECT_CHAN) {
+		object.content_lo = (uintptr_t)chan->buffer;
+		object.content_hi = object.content_lo + chan->capacity * chan->element_size;
+	}
+	return leakgc_world_add_object(world, &object, &chunk->nodes[object_index(o)]);
 }
 
 static int describe_objects(struct leakgc_world *world, const struct object_pool *pool)
@@ -96,11 +99,8 @@ static int describe_objects(struct leakgc_world *world, const struct object_pool
 	for (struct object_chunk *chunk = pool->chunks; chunk; chunk = chunk->next) {
 		for (size_t i = 0; i < chunk->slots; i++) {
 			struct object *o = object_slot(chunk, i);
-			int r = 0;
+			int r = o->kind == OBJECT_FREE ? 0 : describe_object(world, o);
 
-			if (atomic_load_explicit(&o->kind, memory_order_relaxed) == OBJECT_CHAN)
-				r = describe_chan(world, (const struct strand_chan *)o,
-						  chunk->slot_size, &chunk->nodes[i]);
 			if (r < 0)
 				return r;
 		}
@@ -115,6 +115,10 @@ static bool waits_only_for_others(const struct task *task)
 	case STRAND_WAIT_CHAN_SEND_NIL:
 	case STRAND_WAIT_CHAN_RECEIVE:
 	case STRAND_WAIT_CHAN_SEND:
+	case STRAND_WAIT_SELECT:
+	case STRAND_WAIT_SELECT_NO_CASES:
+	case STRAND_WAIT_JOIN:
+	case STRAND_WAIT_SCOPE_WAIT:
 		return task->deadline == STRAND_FOREVER;
 	default:
 		return false;
@@ -146,7 +150,7 @@ static uintptr_t live_stack_lo(const struct task *task, const struct leakgc_thre
 	return base;
 }
 
-static int describe_task(struct leakgc_world *world, const struct task *task,
+static int describe_task(struct leakgc_world *world, struct task *task,
 			 const struct leakgc_thread *threads, size_t thread_count, strand_time now)
 {
 	struct leakgc_task t = {
@@ -160,37 +164,125 @@ static int describe_task(struct leakgc_world *world, const struct task *task,
 		.candidate = is_candidate(task, leakgc_world_limits(world), now),
 		.deadline = task->state == TASK_PARKED && task->deadline != STRAND_FOREVER,
 	};
-	leakgc_node node;
-	int r;
 
-	r = leakgc_world_add_task(world, &t, &node);
-	if (r < 0 || !t.candidate || !task->object)
+	return leakgc_world_add_task(world, &t, &task->leak_node);
+}
+
+static int waits_on(struct leakgc_world *world, const struct task *task, const struct object *o)
+{
+	return leakgc_world_add_wait(world, task->leak_node, o->chunk->nodes[object_index(o)]);
+}
+
+static int describe_select(struct leakgc_world *world, const struct task *task)
+{
+	const struct sleeper *sleeper = task->sleeper;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sleeper->case_count; i++) {
+		const struct strand_case *c = &sleeper->cases[i];
+
+		if (c->chan && c->op != STRAND_CASE_NONE)
+			r = waits_on(world, task, &c->chan->object);
+	}
+	return r;
+}
+
+/* The last of a scope's tasks to end wakes who waits for it: so each of them may. */
+static int describe_scope_wait(struct leakgc_world *world, const struct task *task,
+			       const struct strand_scope *scope)
+{
+	int r = waits_on(world, task, &scope->object);
+
+	for (const struct list *l = scope->handles.next; r == 0 && l != &scope->handles;
+	     l = l->next) {
+		const struct strand_task *handle = list_entry(l, struct strand_task, in_scope);
+
+		if (handle->task)
+			r = leakgc_world_add_owner_wait(world, task->leak_node,
+							handle->task->leak_node);
+	}
+	return r;
+}
+
+static int describe_join(struct leakgc_world *world, const struct task *task,
+			 const struct strand_task *handle)
+{
+	int r = waits_on(world, task, &handle->object);
+
+	if (r == 0 && handle->task)
+		r = leakgc_world_add_owner_wait(world, task->leak_node, handle->task->leak_node);
+	return r;
+}
+
+/* What can wake it: what it waits on, and who holds its handle or its scope. */
+static int describe_wait(struct leakgc_world *world, const struct task *task, bool is_candidate)
+{
+	int r = 0;
+
+	if (task->handle)
+		r = waits_on(world, task, &task->handle->object);
+	if (r == 0 && task->handle && task->handle->scope)
+		r = waits_on(world, task, &task->handle->scope->object);
+	if (r < 0 || !is_candidate)
 		return r;
+	switch ((enum strand_wait_reason)task->reason) {
+	case STRAND_WAIT_CHAN_RECEIVE:
+	case STRAND_WAIT_CHAN_SEND:
+		return waits_on(world, task, (const struct object *)task->object);
+	case STRAND_WAIT_SELECT:
+		return describe_select(world, task);
+	case STRAND_WAIT_JOIN:
+		return describe_join(world, task, (const struct strand_task *)task->object);
+	case STRAND_WAIT_SCOPE_WAIT:
+		return describe_scope_wait(world, task, (const struct strand_scope *)task->object);
+	default:
+		return 0;
+	}
+}
 
-	const struct object *object = (const struct object *)task->object;
+static int describe_tasks(struct leakgc_world *world, const struct runtime *rt,
+			  const struct leakgc_thread *threads, size_t thread_count)
+{
+	strand_time now = strand_now();
 
-	return leakgc_world_add_wait(world, node, object->chunk->nodes[object_index(object)]);
+	for (struct task_slab *slab = rt->tasks.slabs; slab; slab = slab->next) {
+		for (size_t i = 0; i < slab->count; i++) {
+			struct task *task = &slab->tasks[i];
+			int r = task->state == TASK_FREE
+					? 0
+					: describe_task(world, task, threads, thread_count, now);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	for (struct task_slab *slab = rt->tasks.slabs; slab; slab = slab->next) {
+		for (size_t i = 0; i < slab->count; i++) {
+			struct task *task = &slab->tasks[i];
+			int r = 0;
+
+			if (task->state == TASK_PARKED)
+				r = describe_wait(world, task,
+						  is_candidate(task, leakgc_world_limits(world),
+							       now));
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
 }
 
 static int describe(void *context, struct leakgc_world *world, const struct leakgc_thread *threads,
 		    size_t thread_count)
 {
 	struct runtime *rt = context;
-	strand_time now = strand_now();
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < rt->memory.count; i++)
 		r = leakgc_world_mask(world, rt->memory.regions[i].lo, rt->memory.regions[i].hi);
 	if (r == 0)
 		r = describe_objects(world, &rt->objects);
-	for (struct task_slab *slab = rt->tasks.slabs; slab; slab = slab->next) {
-		for (size_t i = 0; r == 0 && i < slab->count; i++) {
-			if (slab->tasks[i].state != TASK_FREE)
-				r = describe_task(world, &slab->tasks[i], threads, thread_count,
-						  now);
-		}
-	}
-	return r;
+	return r < 0 ? r : describe_tasks(world, rt, threads, thread_count);
 }
 
 /* ---- the report ------------------------------------------------------------------- */

@@ -14,6 +14,8 @@
 enum object_kind {
 	OBJECT_FREE = 0, /* also: handed out, but not yet ready to be waited on */
 	OBJECT_CHAN,
+	OBJECT_HANDLE,
+	OBJECT_SCOPE,
 };
 
 /* Every object starts with this. */

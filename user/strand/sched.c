@@ -244,15 +244,46 @@ static void take_inbox(struct worker *w)
 	}
 }
 
-/* The deadline of a parked task has passed. */
-static void expire(struct worker *w, struct task *task)
+/* End a park before somebody wakes the task. */
+static void interrupt(struct worker *w, struct task *task, int why)
 {
-	timers_remove(&w->timers, task);
-	if (!sleeper_interrupt(task->sleeper, -ETIMEDOUT))
+	if (!sleeper_interrupt(task->sleeper, why))
 		return; /* who has claimed it brings it here */
+	if (task->timer_index)
+		timers_remove(&w->timers, task);
 	task->waker = 0;
 	announce_unparked(w, task);
 	queue_push(w, &w->ready, task);
+}
+
+void sched_cancel(struct task *task)
+{
+	struct worker *w = atomic_load(&task->worker);
+	struct task *head;
+
+	if (!w)
+		return; /* it will look at the flag before it parks */
+	head = atomic_load_explicit(&w->cancelled, memory_order_relaxed);
+	do {
+		task->next_cancelled = head;
+	} while (!atomic_compare_exchange_weak(&w->cancelled, &head, task));
+	sched_kick(w);
+}
+
+static void take_cancelled(struct worker *w)
+{
+	struct task *task;
+
+	if (!atomic_load_explicit(&w->cancelled, memory_order_relaxed))
+		return;
+	task = atomic_exchange(&w->cancelled, NULL);
+	while (task) {
+		struct task *next = task->next_cancelled;
+
+		if (atomic_load(&task->state) == TASK_PARKED && !task->sleeper->uncancellable)
+			interrupt(w, task, -ECANCELED);
+		task = next;
+	}
 }
 
 static void publish_counters(struct worker *w)
@@ -271,8 +302,11 @@ static strand_time poll_events(struct worker *w)
 	struct task *task;
 
 	take_inbox(w);
-	while ((task = timers_first(&w->timers)) && task->deadline <= now)
-		expire(w, task);
+	take_cancelled(w);
+	while ((task = timers_first(&w->timers)) && task->deadline <= now) {
+		timers_remove(&w->timers, task);
+		interrupt(w, task, -ETIMEDOUT);
+	}
 	if (announce_is_due(w, now)) {
 		announce_sweep(w, now);
 		publish_counters(w);
@@ -318,7 +352,8 @@ static void set_running(struct worker *w, struct task *task)
 	w->current = task;
 	if (!task)
 		return;
-	task->worker = w;
+	if (!atomic_load_explicit(&task->worker, memory_order_relaxed))
+		atomic_store(&task->worker, w);
 	atomic_store_explicit(&task->state, TASK_RUNNING, memory_order_relaxed);
 }
 
@@ -358,7 +393,12 @@ void sched_yield_task(struct worker *w)
 
 _Noreturn void sched_exit_task(void)
 {
-	leave(sched_this_worker, LEAVE_EXIT, NULL, NULL);
+	struct worker *w = sched_this_worker;
+
+	/* Its structure is about to be used again: it must not be on the list. */
+	if (atomic_load(&w->current->cancelled))
+		take_cancelled(w);
+	leave(w, LEAVE_EXIT, NULL, NULL);
 	__builtin_unreachable();
 }
 
@@ -366,7 +406,7 @@ _Noreturn void sched_exit_task(void)
 
 static bool has_work(const struct worker *w)
 {
-	if (atomic_load(&w->inbox) || atomic_load(&w->rt->stopping) ||
+	if (atomic_load(&w->inbox) || atomic_load(&w->cancelled) || atomic_load(&w->rt->stopping) ||
 	    atomic_load(&w->rt->announce_epoch) != w->announcer.epoch)
 		return true;
 	for (unsigned i = 0; i < w->rt->worker_count; i++) {

@@ -38,9 +38,10 @@ struct worker {
 
 	/* What others touch, too. */
 	_Alignas(64) struct lock fresh_lock;
-	struct task_queue fresh;      /* new tasks: any worker may take them */
-	_Atomic(struct task *) inbox; /* woken or spawned by others; newest first */
-	_Atomic unsigned sleeping;    /* futex: 1 while it sleeps */
+	struct task_queue fresh;          /* new tasks: any worker may take them */
+	_Atomic(struct task *) inbox;     /* woken or spawned by others; newest first */
+	_Atomic(struct task *) cancelled; /* to be interrupted, by task->next_cancelled */
+	_Atomic unsigned sleeping;        /* futex: 1 while it sleeps */
 };
 
 /* The worker that the calling thread is, NULL in a plain thread. */
@@ -62,6 +63,9 @@ void sched_park(struct worker *w, struct task *task, void (*unlock)(void *), voi
 
 /* sched_ready - run a task that is in state READY (was parked) or NEW. From anywhere. */
 void sched_ready(struct runtime *rt, struct task *task);
+
+/* The task's cancelled flag was set: have its worker interrupt it, if it is parked. */
+void sched_cancel(struct task *task);
 
 /* Let others run; the current task stays ready. */
 void sched_yield_task(struct worker *w);

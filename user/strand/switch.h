@@ -14,7 +14,7 @@ void switch_stack(void **save_sp, void *load_sp);
 /*
  * switch_prepare - lay out a new stack below top (16-byte aligned), so that a switch to the
  * returned stack pointer enters the task: it calls task_begin(task), then task's fn(arg), then
- * task_end(), which does not return.
+ * task_end(result), which does not return.
  */
 void *switch_prepare(void *top, struct task *task);
 
@@ -27,6 +27,6 @@ struct task_entry {
 	void *arg;
 };
 struct task_entry task_begin(struct task *task);
-_Noreturn void task_end(void);
+_Noreturn void task_end(int result); /* what fn returned; noise if it returns nothing */
 
 #endif

@@ -89,6 +89,7 @@ switch_enter:
 	.globl	switch_task_end_pc
 	.hidden	switch_task_end_pc
 switch_task_end_pc:
+	mov	%eax, %edi
 	call	task_end
 	ud2
 	.cfi_endproc

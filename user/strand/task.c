@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "strand/handle.h"
 #include "strand/probes.h"
 #include "strand/runtime.h"
 #include "strand/sched.h"
@@ -131,6 +132,9 @@ struct task *task_new(struct runtime *rt, const struct strand_task_options *opti
 	task->created_pc = created_pc;
 	task->worker = NULL;
 	task->deadline = STRAND_FOREVER;
+	task->limit = parent ? parent->limit : STRAND_FOREVER;
+	task->handle = NULL;
+	atomic_store_explicit(&task->cancelled, false, memory_order_relaxed);
 	if (options && options->name)
 		set_name(task, options->name);
 	else
@@ -161,10 +165,11 @@ struct task_entry task_begin(struct task *task)
 	return entry;
 }
 
-_Noreturn void task_end(void)
+_Noreturn void task_end(int result)
 {
 	struct task *task = sched_current_task();
 
+	handle_task_ended(task, result);
 	if (probes_tracing()) {
 		struct strand_rec_exit record = {
 			.h = PROBE_HEADER(STRAND_PROBE_EXIT, record),
@@ -178,37 +183,65 @@ _Noreturn void task_end(void)
 
 /* ---- public ------------------------------------------------------------------------ */
 
-static int spawn(const struct strand_task_options *options, void (*fn)(void *), void *arg,
-		 uintptr_t created_pc)
+static void count_spawn(void)
+{
+	struct worker *w = sched_this_worker;
+
+	if (w)
+		w->spawned++;
+	else
+		__atomic_fetch_add(&strand_descriptor.tasks_spawned, 1, __ATOMIC_RELAXED);
+}
+
+static void tie(struct strand_task *handle, struct task *task, struct strand_scope *scope)
+{
+	handle->task = task;
+	handle->scope = scope;
+	task->handle = handle;
+	if (scope && scope->limit < task->limit)
+		task->limit = scope->limit;
+	atomic_store_explicit(&handle->object.kind, OBJECT_HANDLE, memory_order_release);
+}
+
+int task_spawn(const struct strand_task_options *options, void (*fn)(void *), void *arg,
+	       uintptr_t created_pc, struct strand_scope *scope, struct strand_task **ret_handle)
 {
 	struct runtime *rt = runtime_get();
-	struct worker *w = sched_this_worker;
+	struct strand_task *handle = NULL;
+	struct task *task;
 
 	if (!fn || (options && options->stack_size > STACK_MAX_SIZE))
 		return -EINVAL;
 	if (!rt)
 		return -ENXIO;
-
-	struct task *task = task_new(rt, options, fn, arg, created_pc);
-
-	if (!task)
+	if (ret_handle) {
+		handle = handle_new(rt);
+		if (!handle)
+			return -ENOMEM;
+	}
+	task = task_new(rt, options, fn, arg, created_pc);
+	if (!task) {
+		if (handle)
+			object_free(&rt->objects, &rt->memory, &handle->object);
 		return -ENOMEM;
-	if (w)
-		w->spawned++;
-	else
-		__atomic_fetch_add(&strand_descriptor.tasks_spawned, 1, __ATOMIC_RELAXED);
+	}
+	if (handle) {
+		tie(handle, task, scope);
+		*ret_handle = handle;
+	}
+	count_spawn();
 	sched_ready(rt, task);
 	return 0;
 }
 
 int strand_go(void (*fn)(void *), void *arg)
 {
-	return spawn(NULL, fn, arg, (uintptr_t)__builtin_return_address(0));
+	return task_spawn(NULL, fn, arg, (uintptr_t)__builtin_return_address(0), NULL, NULL);
 }
 
 int strand_go_with(const struct strand_task_options *options, void (*fn)(void *), void *arg)
 {
-	return spawn(options, fn, arg, (uintptr_t)__builtin_return_address(0));
+	return task_spawn(options, fn, arg, (uintptr_t)__builtin_return_address(0), NULL, NULL);
 }
 
 uint64_t strand_task_id(void)

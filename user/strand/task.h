@@ -61,25 +61,30 @@ struct frame {
 	})
 
 struct task {
-	void *sp;                    /* I1 */
-	_Atomic uint32_t state;      /* enum task_state */
-	bool announced;              /* the observer was told of this park; the worker's */
-	uint8_t reason;              /* enum strand_wait_reason */
-	struct worker *worker;       /* NULL until it has started */
-	struct task *next;           /* in a queue, an inbox or a free list */
-	uint32_t turn;               /* its place over all queues of a worker */
-	struct list parked;          /* in worker->parked, in park order */
-	_Atomic uint64_t generation; /* I3 */
-	strand_time since;           /* of the park; 0: not stamped yet */
-	uintptr_t object;            /* what it waits on, 0: nothing */
-	struct frame where;          /* the user frame that waits */
-	strand_time deadline;        /* STRAND_FOREVER: none */
-	size_t timer_index;          /* in worker->timers, 1-based; 0: not in it */
-	struct sleeper *sleeper;     /* its wait, while it is parked */
-	uint64_t waker;              /* id of the task that woke it last */
+	void *sp;                      /* I1 */
+	_Atomic uint32_t state;        /* enum task_state */
+	bool announced;                /* the observer was told of this park; the worker's */
+	uint8_t reason;                /* enum strand_wait_reason */
+	struct worker *_Atomic worker; /* NULL until it has started */
+	struct task *next;             /* in a queue, an inbox or a free list */
+	uint32_t turn;                 /* its place over all queues of a worker */
+	struct list parked;            /* in worker->parked, in park order */
+	_Atomic uint64_t generation;   /* I3 */
+	strand_time since;             /* of the park; 0: not stamped yet */
+	uintptr_t object;              /* what it waits on, 0: nothing */
+	struct frame where;            /* the user frame that waits */
+	strand_time deadline;          /* STRAND_FOREVER: none */
+	size_t timer_index;            /* in worker->timers, 1-based; 0: not in it */
+	struct sleeper *sleeper;       /* its wait, while it is parked */
+	uint64_t waker;                /* id of the task that woke it last */
 
 	uint64_t id;
 	uint64_t parent;
+	uint32_t leak_node;          /* of the search that is describing the world */
+	struct strand_task *handle;  /* of a spawned task, NULL: nobody waits for it */
+	_Atomic bool cancelled;      /* sticky; whoever sets it tells the worker */
+	struct task *next_cancelled; /* in worker->cancelled */
+	strand_time limit;           /* of its scope: no deadline is later */
 	void (*fn)(void *);
 	void *arg; /* user data until the task has started, then cleared */
 	uintptr_t created_pc;
@@ -104,6 +109,13 @@ struct task_pool {
 /* A task in state NEW, or NULL. */
 struct task *task_new(struct runtime *rt, const struct strand_task_options *options,
 		      void (*fn)(void *), void *arg, uintptr_t created_pc);
+
+/*
+ * Make a task and run it. With ret_handle it gets a handle, whose one reference is the
+ * caller's; scope (may be NULL) is noted in the handle and limits the task's deadlines.
+ */
+int task_spawn(const struct strand_task_options *options, void (*fn)(void *), void *arg,
+	       uintptr_t created_pc, struct strand_scope *scope, struct strand_task **ret_handle);
 
 /* Recycle a task that has ended; not on its own stack. */
 void task_free(struct runtime *rt, struct task *task);

@@ -32,12 +32,15 @@ int strand_sleep(strand_time until)
 
 	struct wait_info info = {STRAND_WAIT_SLEEP, 0, &where};
 
+	strand_time deadline = until;
+	int r;
+
 	if (until <= strand_now()) {
 		strand_yield();
 		return 0;
 	}
-
-	int r = wait_on_nothing(&info, until);
-
-	return r == -ETIMEDOUT ? 0 : r;
+	r = wait_allowed(&deadline);
+	if (r == 0)
+		r = wait_on_nothing(&info, deadline);
+	return r == -ETIMEDOUT && deadline == until ? 0 : r;
 }

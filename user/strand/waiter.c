@@ -115,6 +115,21 @@ bool sleeper_interrupt(struct sleeper *sleeper, int result)
 
 /* ---- waiting --------------------------------------------------------------------- */
 
+int wait_allowed(strand_time *deadline)
+{
+	struct task *task = sched_current_task();
+
+	if (*deadline <= 0)
+		return -ETIMEDOUT;
+	if (!task)
+		return 0;
+	if (atomic_load(&task->cancelled))
+		return -ECANCELED;
+	if (*deadline > task->limit)
+		*deadline = task->limit;
+	return 0;
+}
+
 /* Returns 0, or -ETIMEDOUT. */
 static int thread_sleep(_Atomic unsigned *word, strand_time deadline)
 {

@@ -27,11 +27,14 @@
 struct waiter;
 
 struct sleeper {
-	struct task *task; /* NULL: a plain thread */
-	bool shared;       /* more than one waiter: fired decides */
+	struct task *task;  /* NULL: a plain thread */
+	bool shared;        /* more than one waiter: fired decides */
+	bool uncancellable; /* a wait that must not be given up */
 	_Atomic bool fired;
-	_Atomic unsigned word; /* a plain thread sleeps on it while 0 */
-	int result;            /* set by who claims */
+	_Atomic unsigned word;           /* a plain thread sleeps on it while 0 */
+	int result;                      /* set by who claims */
+	const struct strand_case *cases; /* shared: what it waits for, for the leak search */
+	size_t case_count;
 	struct waiter *waiter; /* not shared: the only one, NULL: none. shared: the one claimed */
 };
 
@@ -56,6 +59,13 @@ struct sleeper sleeper_here(void);
 /* Append to the queue of a wait object whose lock is held. */
 void waiter_link(struct waiter *waiter, struct sleeper *sleeper, struct list *queue,
 		 struct lock *lock);
+
+/*
+ * wait_allowed - may the caller wait? To be asked before its waiter is linked.
+ * Returns 0, with the deadline made no later than that of the task's scope; -ETIMEDOUT if it
+ * only wants to try, -ECANCELED if it was cancelled.
+ */
+int wait_allowed(strand_time *deadline);
 
 /*
  * sleeper_wait - wait until claimed, cancelled or the deadline has passed.
