@@ -27,7 +27,7 @@ static char *render(void (*make)(struct model *), enum go_text_content content, 
 }
 
 #define LEAKED                                              \
-	"# process 42 (app): 4 tasks waiting, 2 leaked\n"   \
+	"# process 42 (app): 4 waiting, 2 leaked\n"   \
 	"\n"                                                \
 	"goroutine 7 [chan receive (leaked), 2 minutes]:\n" \
 	"recv_loop(...)\n"                                  \
@@ -97,9 +97,9 @@ static void each_process_has_a_line(void **state)
 
 	(void)state;
 	assert_non_null(
-		strstr(out, "# process 5 (first): 1 tasks waiting, 1 leaked\n\ngoroutine 7 "));
+		strstr(out, "# process 5 (first): 1 waiting, 1 leaked\n\ngoroutine 7 "));
 	assert_non_null(
-		strstr(out, "\n\n# process 7 (second): 1 tasks waiting, 1 leaked\n\ngoroutine 7 "));
+		strstr(out, "\n\n# process 7 (second): 1 waiting, 1 leaked\n\ngoroutine 7 "));
 	assert_null(strstr(out, "idle"));
 	free(out);
 }
@@ -111,7 +111,7 @@ static const char *const grammar[] = {
 	"^created by (.+)$",
 	"^[.]{3}additional frames elided[.]{3}$",
 	"^(.+)\\((.*)\\)$",
-	"^# process [0-9]+ \\(.*\\): [0-9]+ tasks waiting, [0-9]+ leaked$",
+	"^# process [0-9]+ \\(.*\\): [0-9]+ waiting, [0-9]+ leaked$",
 };
 
 static bool fits_grammar(const char *line)

@@ -90,8 +90,9 @@ struct leakgc_task {
 	uintptr_t stack_hi;
 	uintptr_t data_lo; /* user data that the runtime holds for it; may be empty */
 	uintptr_t data_hi;
-	bool candidate; /* false: live */
-	bool deadline;  /* why it is no candidate: it wakes by itself */
+	bool candidate;  /* false: live */
+	bool unwakeable; /* waits on nothing: leaked even if something points into its stack */
+	bool deadline;   /* why it is no candidate: it wakes by itself */
 };
 
 struct leakgc_object {

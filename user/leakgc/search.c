@@ -693,7 +693,8 @@ static void write_verdicts(struct search *s, struct leakgc_findings *f, size_t r
 {
 	for (uint32_t i = 0; i < s->w->node_count; i++) {
 		const struct leakgc_node_info *info = &s->w->nodes[i];
-		bool live = info->flags & LEAKGC_NODE_LIVE;
+		bool live =
+			info->flags & LEAKGC_NODE_LIVE && !(info->flags & LEAKGC_NODE_UNWAKEABLE);
 
 		f->tasks += !!(info->flags & LEAKGC_NODE_TASK);
 		if (!(info->flags & LEAKGC_NODE_CANDIDATE))

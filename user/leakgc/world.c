@@ -15,6 +15,13 @@ int leakgc_world_begin(struct leakgc_world *w)
 	return w->nodes ? 0 : -ENOMEM;
 }
 
+/* A candidate whose verdict depends on what is found. */
+static bool is_open_candidate(const struct leakgc_node_info *info)
+{
+	return (info->flags & (LEAKGC_NODE_CANDIDATE | LEAKGC_NODE_UNWAKEABLE)) ==
+	       LEAKGC_NODE_CANDIDATE;
+}
+
 int leakgc_world_seal(struct leakgc_world *w)
 {
 	w->work = leakgc_arena_take(&w->arena, w->node_count * sizeof(*w->work));
@@ -23,7 +30,7 @@ int leakgc_world_seal(struct leakgc_world *w)
 	for (uint32_t i = 0; i < w->node_count; i++) {
 		if (leakgc_world_is_live(w, i))
 			w->work[w->work_count++] = i;
-		else if (w->nodes[i].flags & LEAKGC_NODE_CANDIDATE)
+		else if (is_open_candidate(&w->nodes[i]))
 			w->candidates_open++;
 	}
 	return 0;
@@ -62,6 +69,8 @@ int leakgc_world_add_task(struct leakgc_world *w, const struct leakgc_task *task
 	info->flags = LEAKGC_NODE_TASK;
 	if (task->candidate) {
 		info->flags |= LEAKGC_NODE_CANDIDATE;
+		if (task->unwakeable)
+			info->flags |= LEAKGC_NODE_UNWAKEABLE;
 	} else {
 		info->flags |= LEAKGC_NODE_LIVE;
 		info->root_kind = task->deadline ? STRAND_ROOT_DEADLINE : STRAND_ROOT_RUNTIME;
@@ -143,7 +152,7 @@ void leakgc_world_mark_live(struct leakgc_world *w, uint32_t node, enum strand_r
 	info->flags |= LEAKGC_NODE_LIVE;
 	info->root_kind = (uint8_t)kind;
 	info->root = root;
-	if (info->flags & LEAKGC_NODE_CANDIDATE)
+	if (is_open_candidate(info))
 		w->candidates_open--;
 	w->work[w->work_count++] = node;
 }

@@ -34,11 +34,12 @@ struct leakgc_range { /* [lo, hi) */
 	uintptr_t hi;
 };
 
-#define LEAKGC_NODE_LIVE      1u
-#define LEAKGC_NODE_TASK      2u
-#define LEAKGC_NODE_CANDIDATE 4u
+#define LEAKGC_NODE_LIVE       1u
+#define LEAKGC_NODE_TASK       2u
+#define LEAKGC_NODE_CANDIDATE  4u
+#define LEAKGC_NODE_UNWAKEABLE 8u /* LIVE tells of its memory only */
 
-#define LEAKGC_NO_EDGE        UINT32_MAX
+#define LEAKGC_NO_EDGE         UINT32_MAX
 
 struct leakgc_node_info {
 	struct leakgc_range body;    /* a task's stack; the object itself */

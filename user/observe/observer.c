@@ -479,18 +479,18 @@ static int start(struct observer *o, char **ret_error)
 	};
 	int error = check_pid_namespace(ret_error);
 
-	if (!error)
-		error = attacher_new(&attach, &o->attacher, ret_error);
+	if (error)
+		return error;
+	/* First: its sandbox is a fork, which must not inherit the maps of BPF. */
+	if (o->options.stacks && symboliser_new(&o->symboliser) < 0)
+		return refuse(-ENOMEM, ret_error, "stranded: cannot start: out of memory");
+	error = attacher_new(&attach, &o->attacher, ret_error);
 	if (error)
 		return error;
 	o->maps = attacher_maps(o->attacher);
 	error = event_reader_new(&o->maps, &callbacks, &o->reader);
 	if (error)
 		return refuse(error, ret_error, "stranded: cannot map the BPF ring buffer");
-	if (o->options.stacks)
-		error = symboliser_new(&o->symboliser);
-	if (error)
-		return refuse(error, ret_error, "stranded: cannot start: out of memory");
 	error = scan(o, o->options.only_pid);
 	if (error)
 		return refuse(error, ret_error,

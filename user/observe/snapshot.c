@@ -89,6 +89,23 @@ static int name_ends(struct filler *f, struct model_task *t)
 	return error;
 }
 
+/*
+ * A task's function returns into the runtime, at one address that its descriptor names: what is
+ * there is of no interest, and having got there says that the walk is whole.
+ */
+static size_t end_stack(const struct filler *f, const uint64_t *pcs, size_t count, bool *truncated)
+{
+	uint64_t end = f->w->target->descriptor.task_end_pc;
+
+	for (size_t i = 1; i < count && end; i++) {
+		if (pcs[i] == end) {
+			*truncated = false;
+			return i;
+		}
+	}
+	return count;
+}
+
 static int add_stack(struct filler *f, const struct waiting_task *w, const struct stack_copy *copy,
 		     struct model_stack *ret_stack)
 {
@@ -101,6 +118,7 @@ static int add_stack(struct filler *f, const struct waiting_task *w, const struc
 		count = symbol_unwind(f->symbols, &stack, pcs, FRAMES_MAX, &ret_stack->truncated);
 	else
 		ret_stack->truncated = true;
+	count = end_stack(f, pcs, count, &ret_stack->truncated);
 	ret_stack->frames = calloc(count + 1, sizeof(*ret_stack->frames));
 	if (!ret_stack->frames)
 		return -ENOMEM;

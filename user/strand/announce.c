@@ -58,6 +58,18 @@ static void send_batch(struct worker *w, unsigned count, strand_time now)
 	strand_probe_park(batch);
 }
 
+/* New parks are at the end; the first stamped one ends the walk. */
+static void stamp(struct announcer *a, strand_time now)
+{
+	for (struct list *l = a->parked.prev; l != &a->parked; l = l->prev) {
+		struct task *task = list_entry(l, struct task, parked);
+
+		if (task->since)
+			break;
+		task->since = now;
+	}
+}
+
 void announce_parked(struct worker *w, struct task *task)
 {
 	struct announcer *a = &w->announcer;
@@ -69,7 +81,7 @@ void announce_parked(struct worker *w, struct task *task)
 	task->announced = false;
 	list_append(&a->parked, &task->parked);
 	if (probes_tracing()) {
-		task->since = strand_now();
+		stamp(a, strand_now()); /* with those before it, or they would never be */
 		task->announced = true;
 		fill_record(&a->batch.park[0], w, task);
 		send_batch(w, 1, task->since);
@@ -97,18 +109,6 @@ void announce_unparked(struct worker *w, struct task *task)
 	strand_probe_unpark(&record);
 }
 
-/* New parks are at the end; the first stamped one ends the walk. */
-static void stamp(struct announcer *a, strand_time now)
-{
-	for (struct list *l = a->parked.prev; l != &a->parked; l = l->prev) {
-		struct task *task = list_entry(l, struct task, parked);
-
-		if (task->since)
-			break;
-		task->since = now;
-	}
-}
-
 /* Is everything to be announced anew? An observer has come, or has said HELLO. */
 static bool start_anew(struct worker *w)
 {
@@ -122,10 +122,16 @@ static bool start_anew(struct worker *w)
 	return anew;
 }
 
+static strand_time due(strand_time since, uint64_t threshold)
+{
+	return threshold < (uint64_t)(STRAND_FOREVER - since) ? since + (strand_time)threshold
+							      : STRAND_FOREVER;
+}
+
 strand_time announce_sweep(struct worker *w, strand_time now)
 {
 	struct announcer *a = &w->announcer;
-	strand_time threshold = (strand_time)strand_descriptor.threshold_ns;
+	uint64_t threshold = strand_descriptor.threshold_ns;
 	unsigned count = 0, total = 0;
 
 	a->last_sweep = now;
@@ -137,7 +143,7 @@ strand_time announce_sweep(struct worker *w, strand_time now)
 	while (a->next != &a->parked && total < SWEEP_ANNOUNCE_MAX) {
 		struct task *task = list_entry(a->next, struct task, parked);
 
-		if (now - task->since < threshold)
+		if ((uint64_t)(now - task->since) < threshold)
 			break;
 		fill_record(&a->batch.park[count++], w, task);
 		task->announced = true;
@@ -153,7 +159,7 @@ strand_time announce_sweep(struct worker *w, strand_time now)
 		return STRAND_FOREVER;
 	if (total == SWEEP_ANNOUNCE_MAX)
 		return now;
-	return list_entry(a->next, struct task, parked)->since + threshold;
+	return due(list_entry(a->next, struct task, parked)->since, threshold);
 }
 
 bool announce_is_due(const struct worker *w, strand_time now)

@@ -61,10 +61,12 @@ int strand_chan_new(size_t element_size, size_t capacity, struct strand_chan **r
 {
 	struct runtime *rt = runtime_get();
 
-	if (element_size > ELEMENT_MAX || (element_size && capacity > BUFFER_MAX / element_size))
+	if (element_size > ELEMENT_MAX)
 		return -EINVAL;
 	if (!rt)
 		return -ENXIO;
+	if (element_size && capacity > BUFFER_MAX / element_size)
+		return -ENOMEM;
 
 	struct object *object = object_new(&rt->objects, &rt->memory,
 					   sizeof(struct strand_chan) + element_size * capacity);
@@ -158,7 +160,12 @@ static __attribute__((noinline)) int chan_wait(struct strand_chan *chan, struct 
 		return r;
 	}
 	waiter_link(&waiter, &sleeper, queue, &chan->object.lock);
-	return waiter_wait(&waiter, &info, deadline);
+	r = waiter_wait(&waiter, &info, deadline);
+	if (r == 0 && probes_tracing())
+		trace(chan, STRAND_CHAN_XFER,
+		      reason == STRAND_WAIT_CHAN_SEND ? strand_probe_send : strand_probe_recv,
+		      where->pc);
+	return r;
 }
 
 /* A NULL channel: nobody will ever come. */
@@ -218,13 +225,13 @@ int strand_chan_send(struct strand_chan *chan, const void *element, strand_time 
 
 	if (!chan)
 		return nil_wait(STRAND_WAIT_CHAN_SEND_NIL, deadline, &where);
-	if (probes_tracing())
-		trace(chan, STRAND_CHAN_XFER, strand_probe_send, where.pc);
 	lock_take(&chan->object.lock);
 	r = chan_try_send(chan, element, &receiver);
 	if (r == -EAGAIN)
 		return chan_wait(chan, &chan->senders, (void *)element, STRAND_WAIT_CHAN_SEND,
 				 deadline, &where);
+	if (r == 0 && probes_tracing())
+		trace(chan, STRAND_CHAN_XFER, strand_probe_send, where.pc);
 	lock_release(&chan->object.lock);
 	if (receiver)
 		sleeper_wake(receiver->sleeper);
@@ -239,13 +246,13 @@ int strand_chan_recv(struct strand_chan *chan, strand_time deadline, void *ret_e
 
 	if (!chan)
 		return nil_wait(STRAND_WAIT_CHAN_RECEIVE_NIL, deadline, &where);
-	if (probes_tracing())
-		trace(chan, STRAND_CHAN_XFER, strand_probe_recv, where.pc);
 	lock_take(&chan->object.lock);
 	r = chan_try_recv(chan, ret_element, &sender);
 	if (r == -EAGAIN)
 		return chan_wait(chan, &chan->receivers, ret_element, STRAND_WAIT_CHAN_RECEIVE,
 				 deadline, &where);
+	if (r == 0 && probes_tracing())
+		trace(chan, STRAND_CHAN_XFER, strand_probe_recv, where.pc);
 	lock_release(&chan->object.lock);
 	if (sender)
 		sleeper_wake(sender->sleeper);

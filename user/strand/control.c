@@ -120,7 +120,6 @@ int control_start(struct runtime *rt)
 	struct control *c = &rt->control;
 	int r;
 
-	c->read_fd = c->write_fd = c->report_fd = -1;
 	r = leaks_init(&c->stop_signal);
 	if (r == 0)
 		r = open_pipe(c);

@@ -30,7 +30,11 @@
 
 int leaks_init(int *ret_stop_signal)
 {
-	return leakgc_stop_init(ret_stop_signal);
+	static int signal; /* a handler is a process's, not a runtime's; callers hold `starting` */
+	int r = signal ? 0 : leakgc_stop_init(&signal);
+
+	*ret_stop_signal = signal;
+	return r;
 }
 
 /* ---- freezing ------------------------------------------------------------------- */
@@ -125,6 +129,19 @@ static bool waits_only_for_others(const struct task *task)
 	}
 }
 
+/* No channel, no cases, and no handle by which it could be cancelled. */
+static bool waits_on_nothing(const struct task *task)
+{
+	switch ((enum strand_wait_reason)task->reason) {
+	case STRAND_WAIT_CHAN_RECEIVE_NIL:
+	case STRAND_WAIT_CHAN_SEND_NIL:
+	case STRAND_WAIT_SELECT_NO_CASES:
+		return !task->handle;
+	default:
+		return false;
+	}
+}
+
 static bool is_candidate(const struct task *task, const struct leakgc_limits *limits,
 			 strand_time now)
 {
@@ -163,6 +180,7 @@ static int describe_task(struct leakgc_world *world, struct task *task,
 		.data_hi = (uintptr_t)(&task->arg + 1),
 		.candidate = is_candidate(task, leakgc_world_limits(world), now),
 		.deadline = task->state == TASK_PARKED && task->deadline != STRAND_FOREVER,
+		.unwakeable = waits_on_nothing(task),
 	};
 
 	return leakgc_world_add_task(world, &t, &task->leak_node);

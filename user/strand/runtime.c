@@ -120,6 +120,7 @@ static int runtime_new(struct runtime **ret_runtime)
 	if (!rt)
 		return -ENOMEM;
 	rt->memory = memory;
+	rt->control.read_fd = rt->control.write_fd = rt->control.report_fd = -1;
 	r = make_workers(rt);
 	if (r < 0) {
 		memory_done(&memory);
@@ -201,6 +202,7 @@ int strand_main(int (*fn)(void *), void *arg)
 		}
 		atomic_store(&rt->stopping, true);
 		control_stop(rt);
+		strand_descriptor.pid = 0;
 		atomic_store(&the_runtime, NULL);
 		runtime_free(rt);
 	}

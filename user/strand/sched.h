@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include "strand/announce.h"
+#include "strand/poller.h"
 #include "strand/runtime.h"
 #include "strand/task.h"
 #include "strand/timer.h"
@@ -14,6 +15,9 @@ struct task_queue {
 	struct task *head, *tail;
 };
 
+/* Where an idle worker sleeps. */
+enum sleeping { AWAKE = 0, SLEEPS_ON_FUTEX, SLEEPS_IN_POLLER };
+
 enum leave { LEAVE_PARK, LEAVE_YIELD, LEAVE_EXIT };
 
 struct worker {
@@ -22,16 +26,18 @@ struct worker {
 	unsigned index;
 	unsigned dispatches;
 	unsigned next_streak;
-	uint32_t turn;           /* of the next task that is queued */
+	_Atomic uint32_t turn;   /* of the next task that is queued */
 	struct task *current;    /* NULL in the loop */
 	struct task *next;       /* just made ready by the task that runs: runs next */
 	struct task_queue ready; /* started tasks */
 	void *loop_sp;           /* where the loop goes on */
+	struct fiber fiber;      /* of the loop */
 	struct task *leaving;    /* whom finish_switch has to complete */
 	enum leave leaving_how;
 	void (*leaving_unlock)(void *);
 	void *leaving_lock;
 	struct timers timers;
+	struct poller poller;
 	struct announcer announcer;
 	uint64_t spawned, exited; /* since they were last added to the descriptor */
 	pthread_t thread;
@@ -41,7 +47,7 @@ struct worker {
 	struct task_queue fresh;          /* new tasks: any worker may take them */
 	_Atomic(struct task *) inbox;     /* woken or spawned by others; newest first */
 	_Atomic(struct task *) cancelled; /* to be interrupted, by task->next_cancelled */
-	_Atomic unsigned sleeping;        /* futex: 1 while it sleeps */
+	_Atomic unsigned sleeping;        /* enum sleeping; also the futex it sleeps on */
 };
 
 /* The worker that the calling thread is, NULL in a plain thread. */

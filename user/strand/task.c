@@ -94,7 +94,7 @@ static void set_name(struct task *task, const char *name)
 {
 	size_t length = strnlen(name, sizeof(task->name) - 1);
 
-	memcpy(task->name, name, length);
+	memmove(task->name, name, length); /* it may be a part of the old name */
 	memset(task->name + length, 0, sizeof(task->name) - length);
 }
 
@@ -139,6 +139,7 @@ struct task *task_new(struct runtime *rt, const struct strand_task_options *opti
 		set_name(task, options->name);
 	else
 		memcpy(task->name, parent ? parent->name : "", parent ? sizeof(task->name) : 1);
+	fiber_new(&task->fiber, &task->stack);
 	task->sp = switch_prepare(stack_top(&task->stack), task);
 	atomic_store_explicit(&task->state, TASK_NEW, memory_order_release);
 	if (probes_tracing())
@@ -148,6 +149,7 @@ struct task *task_new(struct runtime *rt, const struct strand_task_options *opti
 
 void task_free(struct runtime *rt, struct task *task)
 {
+	fiber_done(&task->fiber);
 	atomic_store_explicit(&task->state, TASK_FREE, memory_order_release);
 	if (task->stack.size != STACK_DEFAULT_SIZE)
 		stack_free(&rt->memory, &task->stack);
@@ -160,6 +162,7 @@ struct task_entry task_begin(struct task *task)
 {
 	struct task_entry entry = {task->fn, task->arg};
 
+	fiber_arrive(&task->fiber);
 	task->arg = NULL; /* from here on it is the task's own business whether it is kept */
 	sched_after_switch(sched_this_worker);
 	return entry;

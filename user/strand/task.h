@@ -33,6 +33,7 @@
 #include <strand.h>
 #include <strand/abi.h>
 #include "strand/list.h"
+#include "strand/sanitizers.h"
 #include "strand/stack.h"
 
 struct worker;
@@ -89,6 +90,7 @@ struct task {
 	void *arg; /* user data until the task has started, then cleared */
 	uintptr_t created_pc;
 	struct stack stack;
+	struct fiber fiber;
 	char name[STRAND_NAME_MAX];
 };
 

@@ -3,11 +3,8 @@
 #include "strand/waiter.h"
 
 #include <errno.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "strand/futex.h"
 #include "strand/sched.h"
 
 struct sleeper sleeper_here(void)
@@ -39,6 +36,29 @@ static void claimed(struct sleeper *sleeper, int result)
 	sleeper->result = result;
 	if (sleeper->task)
 		atomic_store_explicit(&sleeper->task->state, TASK_READY, memory_order_relaxed);
+}
+
+void waiter_claim(struct waiter *waiter, int result)
+{
+	waiter_unlink(waiter);
+	claimed(waiter->sleeper, result);
+}
+
+struct waiter *waiter_begin(struct list *queue)
+{
+	struct waiter *waiter;
+
+	if (list_is_empty(queue))
+		return NULL;
+	waiter = list_entry(queue->next, struct waiter, link);
+	waiter_unlink(waiter);
+	return waiter;
+}
+
+void sleeper_finish(struct sleeper *sleeper, int result)
+{
+	claimed(sleeper, result);
+	sleeper_wake(sleeper);
 }
 
 struct waiter *waiter_take(struct list *queue, int result)
@@ -85,7 +105,7 @@ void sleeper_wake(struct sleeper *sleeper)
 	}
 	/* Once word is set the thread may return: only the address is used after that. */
 	atomic_store_explicit(&sleeper->word, 1, memory_order_release);
-	syscall(SYS_futex, &sleeper->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	futex_wake_one(&sleeper->word);
 }
 
 bool sleeper_interrupt(struct sleeper *sleeper, int result)
@@ -133,14 +153,8 @@ int wait_allowed(strand_time *deadline)
 /* Returns 0, or -ETIMEDOUT. */
 static int thread_sleep(_Atomic unsigned *word, strand_time deadline)
 {
-	struct timespec ts = {deadline / STRAND_SECOND, deadline % STRAND_SECOND};
-
 	while (!atomic_load_explicit(word, memory_order_acquire)) {
-		long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, 0,
-				 deadline == STRAND_FOREVER ? NULL : &ts, NULL,
-				 FUTEX_BITSET_MATCH_ANY);
-
-		if (r < 0 && errno == ETIMEDOUT)
+		if (futex_wait(word, 0, deadline) < 0)
 			return -ETIMEDOUT;
 	}
 	return 0;
@@ -149,11 +163,8 @@ static int thread_sleep(_Atomic unsigned *word, strand_time deadline)
 /* Whoever has claimed the sleeper still writes to it until word is set. */
 static int thread_wait(struct sleeper *sleeper, strand_time deadline)
 {
-	int saved_errno = errno;
-
 	if (thread_sleep(&sleeper->word, deadline) < 0 && !sleeper_interrupt(sleeper, -ETIMEDOUT))
 		thread_sleep(&sleeper->word, STRAND_FOREVER);
-	errno = saved_errno;
 	return sleeper->result;
 }
 

@@ -88,6 +88,17 @@ int wait_on_nothing(const struct wait_info *info, strand_time deadline);
  */
 struct waiter *waiter_take(struct list *queue, int result);
 
+/* Claim this one. Its lock is held, and its sleeper is not shared. */
+void waiter_claim(struct waiter *waiter, int result);
+
+/*
+ * waiter_begin - take the first of a queue out of the reach of deadlines and cancellations.
+ * The lock is held; no sleeper in the queue is shared. It goes on waiting, for
+ * sleeper_finish, which needs no lock. Returns NULL if nobody waits.
+ */
+struct waiter *waiter_begin(struct list *queue);
+void sleeper_finish(struct sleeper *sleeper, int result);
+
 /* Claim them all. Under the lock: move to a list; after its release: wake each on it. */
 void waiter_take_all(struct list *queue, int result, struct list *ret_taken);
 void waiter_wake_all(struct list *taken);

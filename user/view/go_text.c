@@ -86,7 +86,7 @@ static void print_process(FILE *out, const struct model_process *p, bool utf8)
 {
 	char command[ESCAPE_ROOM];
 
-	fprintf(out, "# process %d (%s): %zu tasks waiting, %zu leaked\n\n", p->pid,
+	fprintf(out, "# process %d (%s): %zu waiting, %zu leaked\n\n", p->pid,
 		escape_text(p->command, utf8, sizeof(command), command), p->task_count,
 		count_leaked(p));
 }
