@@ -4,6 +4,7 @@
 # make install    install the library, its headers and the observer below DESTDIR and PREFIX
 # make demo       install what is missing, build, show leaks live (root)
 # make check      install what is missing, build with gcc and clang, run every test (root)
+# make bench      install peers if it can, measure beside them; BENCH='switch spawn': only those
 # make V=1        show the commands
 #
 # Variables: CC, BUILD (output folder), SANITIZE (e.g. address,undefined), PREFIX, DESTDIR.
@@ -22,6 +23,7 @@ LIBDIR ?= $(PREFIX)/lib
 BINDIR ?= $(PREFIX)/bin
 INCLUDEDIR ?= $(PREFIX)/include
 SANITIZE ?=
+PROBES ?= 1# 0: the guards of the probes are compiled out, to measure what they cost
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -30,8 +32,8 @@ endif
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-8s %s\n' $(1) $(patsubst $(BUILD)/%,%,$@);)
 
-# Empty where there is no compiler yet: `make check` and `make demo` install it.
 OBJCOPY ?= $(shell $(CC) -print-prog-name=objcopy)
+# Empty where there is no compiler yet: `make check` and `make demo` install it.
 ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 
 CPPFLAGS := -Iinclude -Iuser -I$(BUILD)/gen -D_GNU_SOURCE
@@ -39,6 +41,9 @@ CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-
 	-fno-omit-frame-pointer -fvisibility=hidden -fstack-protector-strong \
 	-ffile-prefix-map=$(CURDIR)/=
 LDFLAGS :=
+ifeq ($(PROBES),0)
+CPPFLAGS += -DSTRAND_NO_PROBES
+endif
 ifneq ($(SANITIZE),)
 CFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 LDFLAGS += -fsanitize=$(SANITIZE)
@@ -74,6 +79,8 @@ target_src := $(sort $(wildcard tests/e2e/*.c))
 target_bin := $(target_src:tests/e2e/%.c=$(BUILD)/tests/e2e/%)
 bench_src := $(sort $(wildcard tests/bench/*.c))
 bench_bin := $(bench_src:tests/bench/%.c=$(BUILD)/bench/%)
+peer_bin := $(patsubst tests/bench/peers/%,$(BUILD)/bench/peers/%,$(basename \
+	$(wildcard tests/bench/peers/*.c tests/bench/peers/*.cpp))) $(BUILD)/bench/peers/go
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -179,11 +186,32 @@ $(BUILD)/bench/%: tests/bench/%.c $(strand_a) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(strand_a) -lpthread -lm
 
+# Not held to our warnings alone: each needs what its peer's packages bring, and may be missing.
+$(BUILD)/bench/peers/state_threads: tests/bench/peers/state_threads.c
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) -std=gnu11 -O2 -Wall -Wextra -MMD -MP -o $@ $< -lst
+
+$(BUILD)/bench/peers/%: tests/bench/peers/%.cpp
+	@mkdir -p $(@D)
+	$(call say,CXX)$(CXX) -O2 -Wall -Wextra -MMD -MP -o $@ $< -lboost_fiber -lboost_context -lpthread
+
+$(BUILD)/bench/peers/go: tests/bench/go/main.go
+	@mkdir -p $(@D)
+	$(call say,GO)go build -o $@ $<
+
 # ---- for people and CI ---------------------------------------------------------
 # The packages come first: the build itself is a sub-make that finds them.
 check:
 	@tests/install-deps
 	@tests/run
+
+# A peer that cannot be built is missing; tests/bench/run says so.
+bench:
+	@tests/bench/install-peers
+	@$(MAKE) --no-print-directory benches
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/noprobes PROBES=0 $(BUILD)/noprobes/bench/speed
+	-@$(MAKE) --no-print-directory -k $(peer_bin) 2>$(BUILD)/bench/peers.log
+	@BUILD=$(BUILD) tests/bench/run $(BENCH)
 
 demo:
 	@tests/install-deps
