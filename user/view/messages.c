@@ -66,7 +66,10 @@ static void say_search(struct listing *l, const struct model_process *p)
 	const struct model_search *s = &p->search;
 	char error[ESCAPE_ROOM];
 
-	if (p->status != MODEL_OBSERVED || !s->asked || model_search_proved(s))
+	/* That a process has ended is no news, but that it did so before it answered is. */
+	if (p->status != MODEL_OBSERVED && (p->status != MODEL_EXITED || s->answered))
+		return;
+	if (!s->asked || model_search_proved(s))
 		return;
 	begin_line(l, p);
 	if (!s->answered) {
