@@ -20,6 +20,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -56,9 +58,10 @@ STRAND_API strand_time strand_now(void);
 /*
  * strand_main - start the runtime, run fn(arg) as task 1, and stop the runtime.
  *
- * Returns what fn returned, as soon as it returned: other tasks are not waited
- * for and never run again, like the other threads of a process that exits. What
- * they hold is not freed. Or, without having called fn:
+ * Returns what fn returned, as soon as the tasks that run on other workers at that
+ * moment have parked, yielded or ended. Tasks are not waited for and never run again, like
+ * the other threads of a process that exits; what they hold is not freed. Channels and
+ * handles stay valid until their last reference is dropped. Or, without having called fn:
  *   -EBUSY    the runtime runs already
  *   -ENOMEM   no memory for it
  *   -errno    a thread or a pipe could not be made
@@ -301,6 +304,250 @@ struct strand_case {
  * Context: a task or a plain thread. Parks as `select` (`select (no cases)`).
  */
 STRAND_API int strand_select(struct strand_case *cases, size_t count, strand_time deadline);
+
+/* ---- locks and the like ------------------------------------------------------------ */
+
+/*
+ * Mutexes, read-write locks, conditions, wait groups, semaphores and once are small structures
+ * that lie where you put them: in a global variable, in a structure, on a stack. All zero is
+ * ready for use; there is nothing to free. Their fields are the library's. One that somebody
+ * holds or waits for must be neither moved nor overwritten, and its memory must stay.
+ *
+ * Tasks and plain threads use them alike, in one process. Who waits longest goes first:
+ * a lock is handed over, and nobody overtakes those who wait.
+ *
+ * Threads may use them before the runtime starts and after it has ended. A call that has to
+ * wait returns -ENOMEM if there is no memory to queue up.
+ */
+
+/* A mutex knows its owner, and nobody else can unlock it. */
+struct strand_mutex {
+	uint64_t word;
+};
+
+/*
+ * strand_mutex_lock - become the owner.
+ * @deadline  absolute; STRAND_FOREVER waits, 0 tries
+ * Returns 0, -ETIMEDOUT, -ECANCELED, -EINVAL for NULL. Whoever locks a mutex that it owns waits
+ * for itself: a deadlock, which the leak search proves.
+ * Context: a task or a plain thread. Parks as `mutex lock`.
+ */
+STRAND_API int strand_mutex_lock(struct strand_mutex *mutex, strand_time deadline);
+
+/*
+ * strand_mutex_unlock - give the mutex to who waits longest, or leave it free.
+ * Returns 0, -EPERM if the caller is not the owner, -EINVAL for NULL.
+ * Context: a task or a plain thread; never parks.
+ */
+STRAND_API int strand_mutex_unlock(struct strand_mutex *mutex);
+
+/*
+ * A read-write lock has one writer, or any number of readers, and knows them. First come,
+ * first served: a waiting writer holds back new readers. So to read-lock it again while one
+ * holds it for reading is a deadlock if a writer came in between.
+ */
+struct strand_rwlock {
+	uint64_t word;
+};
+
+/*
+ * strand_rwlock_rlock, strand_rwlock_lock - hold it for reading, or for writing.
+ * @deadline  absolute; STRAND_FOREVER waits, 0 tries
+ * Returns 0, -ETIMEDOUT, -ECANCELED, -EINVAL for NULL.
+ * Context: a task or a plain thread. Parks as `rwlock rlock`, `rwlock lock`.
+ */
+STRAND_API int strand_rwlock_rlock(struct strand_rwlock *lock, strand_time deadline);
+STRAND_API int strand_rwlock_lock(struct strand_rwlock *lock, strand_time deadline);
+
+/*
+ * strand_rwlock_runlock, strand_rwlock_unlock - end reading, or writing.
+ * Return 0, -EPERM if the caller does not read (write), -EINVAL for NULL. With more than four
+ * read locks held at once, the caller's right to end one is only checked roughly.
+ * Context: a task or a plain thread; never park.
+ */
+STRAND_API int strand_rwlock_runlock(struct strand_rwlock *lock);
+STRAND_API int strand_rwlock_unlock(struct strand_rwlock *lock);
+
+/* A condition: to wait until something that a mutex protects has changed. */
+struct strand_cond {
+	uint64_t word;
+};
+
+/*
+ * strand_cond_wait - unlock the mutex, wait for a signal, and lock the mutex again.
+ * @mutex     owned by the caller, before and after, whatever is returned
+ * @deadline  absolute; for the signal: the mutex is waited for without one
+ * Returns 0 (woken: look whether what you wait for is so), -ETIMEDOUT, -ECANCELED, -EPERM if
+ * the caller does not own the mutex, -EINVAL for NULL. No signal comes between unlock and wait.
+ * Context: a task or a plain thread. Parks as `cond wait`, then perhaps as `mutex lock`.
+ */
+STRAND_API int strand_cond_wait(struct strand_cond *cond, struct strand_mutex *mutex,
+				strand_time deadline);
+
+/*
+ * strand_cond_signal, strand_cond_broadcast - wake who waits longest, or all.
+ * The mutex may be held or not. Return 0, -EINVAL for NULL.
+ * Context: a task or a plain thread; never park.
+ */
+STRAND_API int strand_cond_signal(struct strand_cond *cond);
+STRAND_API int strand_cond_broadcast(struct strand_cond *cond);
+
+/* A wait group counts what is not done yet. */
+struct strand_waitgroup {
+	uint64_t word;
+};
+
+/*
+ * strand_waitgroup_add, strand_waitgroup_done - change the count; done takes one off.
+ * At zero, all who wait go on. Return 0, -EINVAL if the count would become negative (it stays
+ * as it is; also for NULL), -EOVERFLOW above 2^61. Add before you start what will be done.
+ * Context: a task or a plain thread; never park.
+ */
+STRAND_API int strand_waitgroup_add(struct strand_waitgroup *group, int64_t count);
+STRAND_API int strand_waitgroup_done(struct strand_waitgroup *group);
+
+/*
+ * strand_waitgroup_wait - wait until the count is zero.
+ * @deadline  absolute; STRAND_FOREVER waits, 0 tries
+ * Returns 0, -ETIMEDOUT, -ECANCELED, -EINVAL for NULL. After 0 the memory may be freed.
+ * Context: a task or a plain thread. Parks as `waitgroup wait`.
+ */
+STRAND_API int strand_waitgroup_wait(struct strand_waitgroup *group, strand_time deadline);
+
+/* A semaphore holds permits: none at first, or STRAND_SEMAPHORE_INIT(n). */
+struct strand_semaphore {
+	uint64_t word;
+};
+
+/* clang-format off */
+#define STRAND_SEMAPHORE_INIT(permits) {(uint64_t)(permits) << 1}
+/* clang-format on */
+
+/*
+ * strand_semaphore_acquire - take permits, all at once.
+ * @permits   at least 1
+ * @deadline  absolute; STRAND_FOREVER waits, 0 tries
+ * Who waits for many is not overtaken by who wants few. Returns 0, -ETIMEDOUT, -ECANCELED
+ * (nothing taken), -EINVAL for no permits or NULL.
+ * Context: a task or a plain thread. Parks as `semaphore acquire`.
+ */
+STRAND_API int strand_semaphore_acquire(struct strand_semaphore *semaphore, uint32_t permits,
+					strand_time deadline);
+
+/*
+ * strand_semaphore_release - add permits; anybody may.
+ * Returns 0, -EINVAL for no permits or NULL, -EOVERFLOW above 2^62 (nothing added).
+ * Context: a task or a plain thread; never parks.
+ */
+STRAND_API int strand_semaphore_release(struct strand_semaphore *semaphore, uint32_t permits);
+
+/* For what has to be done once. */
+struct strand_once {
+	struct strand_mutex mutex;
+	uint64_t done;
+};
+
+/*
+ * strand_once - call fn(arg) if nobody has yet with this structure.
+ * When it returns 0, the one call has returned. Who comes meanwhile waits for it; an fn that
+ * calls its own once waits for itself. Returns 0, -ECANCELED or -ETIMEDOUT (the
+ * caller was cancelled, or its scope's deadline passed, while it waited), -EINVAL for NULL.
+ * Context: a task or a plain thread. Parks as `mutex lock`.
+ */
+STRAND_API int strand_once(struct strand_once *once, void (*fn)(void *), void *arg);
+
+/* ---- input and output -------------------------------------------------------------- */
+
+/*
+ * These calls are tried first, and park the task as `IO wait` only where they would block.
+ * Beside what is listed they return what the system call of the same name would put into
+ * errno, as -errno. A task that is parked here is never leaked: the kernel may wake it.
+ *
+ * Sockets may be in blocking mode. Everything else, and sockets to accept on or to connect,
+ * has to be in non-blocking mode (strand_fd_nonblock): -EINVAL if not, since the call would
+ * hold up all tasks of the worker. For files on disks, non-blocking mode changes nothing: use
+ * strand_block where they are slow.
+ *
+ * Any number of tasks may use one descriptor at the same time. Close it by strand_close
+ * if one of them may be waiting: after close(2) they wait on, for their deadline or for what
+ * next gets that number, like threads in poll(2).
+ *
+ * Context of all of them: a task or a plain thread. Common results:
+ *   -ETIMEDOUT  not possible in time (with deadline 0: not at once); nothing was done
+ *   -ECANCELED  the task was cancelled; nothing was done
+ *   -EBADF      not an open descriptor, or strand_close was called meanwhile
+ */
+enum strand_io { STRAND_READABLE = 1, STRAND_WRITABLE = 2 };
+
+struct iovec;
+
+/*
+ * strand_wait_fd - wait until a descriptor can be read or written without blocking.
+ * @events  what to wait for, of enum strand_io; whichever comes first ends the wait
+ * Returns which of them are true (an error or a hang-up makes all true: the next call tells),
+ * or -EINVAL for no or unknown events. It is no promise: another task may be faster.
+ */
+STRAND_API int strand_wait_fd(int fd, unsigned events, strand_time deadline);
+
+/*
+ * strand_read, strand_readv - take what is there, at least one byte; 0 is the end of the file.
+ * strand_write, strand_writev - give what there is room for, at least one byte.
+ * Return the number of bytes. On sockets there is no SIGPIPE, only -EPIPE.
+ */
+STRAND_API ssize_t strand_read(int fd, void *data, size_t size, strand_time deadline);
+STRAND_API ssize_t strand_readv(int fd, const struct iovec *parts, int count, strand_time deadline);
+STRAND_API ssize_t strand_write(int fd, const void *data, size_t size, strand_time deadline);
+STRAND_API ssize_t strand_writev(int fd, const struct iovec *parts, int count,
+				 strand_time deadline);
+
+/* strand_recvmsg, strand_sendmsg - like recvmsg(2) and sendmsg(2), without SIGPIPE. */
+STRAND_API ssize_t strand_recvmsg(int fd, struct msghdr *message, int flags, strand_time deadline);
+STRAND_API ssize_t strand_sendmsg(int fd, const struct msghdr *message, int flags,
+				  strand_time deadline);
+
+/*
+ * strand_accept - take a connection from a listening socket.
+ * @ret_peer, @ret_peer_size  as for accept(2); may be NULL
+ * @flags                     of accept4(2), for the new socket: SOCK_CLOEXEC, SOCK_NONBLOCK
+ * Returns the new descriptor.
+ */
+STRAND_API int strand_accept(int fd, struct sockaddr *ret_peer, socklen_t *ret_peer_size, int flags,
+			     strand_time deadline);
+
+/*
+ * strand_connect - connect a socket.
+ * Returns 0. After -ETIMEDOUT or -ECANCELED the attempt may still be under way: close the
+ * socket. -EAGAIN: a local socket's queue of connections is full; there is no waiting for that.
+ */
+STRAND_API int strand_connect(int fd, const struct sockaddr *peer, socklen_t peer_size,
+			      strand_time deadline);
+
+/*
+ * strand_close - close a descriptor and wake the tasks that wait for it, with -EBADF.
+ * Plain threads that wait for it are not woken. Returns 0 or -errno; never parks.
+ */
+STRAND_API int strand_close(int fd);
+
+/* strand_fd_nonblock - put a descriptor into non-blocking mode. Returns 0 or -errno. */
+STRAND_API int strand_fd_nonblock(int fd);
+
+/*
+ * strand_block - run a call that blocks on a helper thread, while other tasks run.
+ * @fn, @arg    fn(arg) is called on another thread, where it is no task
+ * @deadline    for the call to begin: once begun it is waited for, deadline or not, since it
+ *              may use the task's stack. 0: only if a thread is free, or may be started
+ * @ret_result  what fn returned; may be NULL
+ * Returns 0, with errno as fn has left it, or
+ *   -ETIMEDOUT  not begun in time: all helper threads were busy
+ *   -ECANCELED  the task was cancelled before the call had begun
+ *   -EAGAIN     no helper thread could be started
+ *   -EINVAL     fn is NULL
+ * Context: a task, parked as `blocking call`; in a plain thread fn is just called.
+ * At most 64 calls run at a time (environment: STRAND_BLOCKING_THREADS=N); others queue. A
+ * thread without work ends after 10 seconds. When strand_main returns, calls that still run
+ * are not waited for, and what they use stays valid.
+ */
+STRAND_API int strand_block(int (*fn)(void *), void *arg, strand_time deadline, int *ret_result);
 
 #ifdef __cplusplus
 }

@@ -72,7 +72,7 @@ enum strand_wait_reason {
 /* The probe points; also their order in strand_note.probe[]. */
 enum strand_probe {
 	STRAND_PROBE_SPAWN = 0, /* strand_rec_spawn: full tracing only */
-	STRAND_PROBE_EXIT,      /* strand_rec_exit: full tracing, or an announced task */
+	STRAND_PROBE_EXIT,      /* strand_rec_exit: full tracing only */
 	STRAND_PROBE_PARK,      /* strand_rec_park_batch */
 	STRAND_PROBE_UNPARK,    /* strand_rec_unpark: announced tasks only */
 	STRAND_PROBE_CHAN,      /* strand_rec_chan: full tracing only */

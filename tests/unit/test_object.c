@@ -7,13 +7,11 @@
 
 #define LARGEST_SLOT ((size_t)16 << 10)
 
-static struct memory memory;
 static struct object_pool pool;
 
 static int set_up(void **state)
 {
 	(void)state;
-	memory = (struct memory){0};
 	pool = (struct object_pool){0};
 	return 0;
 }
@@ -21,13 +19,13 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	memory_done(&memory);
+	memory_done(&pool.memory);
 	return 0;
 }
 
 static struct object *make(size_t size)
 {
-	struct object *o = object_new(&pool, &memory, size);
+	struct object *o = object_new(&pool, size);
 
 	assert_non_null(o);
 	assert_true(o->chunk->slot_size >= size);
@@ -44,7 +42,7 @@ static struct object *make(size_t size)
 
 static void drop(struct object *o)
 {
-	object_free(&pool, &memory, o);
+	object_free(o);
 }
 
 /* Behind the header all is zero. */
@@ -96,14 +94,14 @@ static void test_large_ones_are_unmapped(void **state)
 {
 	struct object *o = make(LARGEST_SLOT + 1), *other = make(LARGEST_SLOT * 3);
 	void *chunk = o->chunk;
-	size_t count = memory.count;
+	size_t count = pool.memory.count;
 	unsigned char in_core;
 
 	(void)state;
 	assert_int_equal(o->chunk->slots, 1);
 	assert_ptr_not_equal(o->chunk, other->chunk);
 	drop(o);
-	assert_int_equal(memory.count, count - 1);
+	assert_int_equal(pool.memory.count, count - 1);
 	assert_int_equal(mincore(chunk, 1, &in_core), -1);
 	assert_ptr_equal(pool.chunks, other->chunk);
 	drop(other);
@@ -196,9 +194,9 @@ static void test_no_memory(void **state)
 
 	(void)state;
 	make(300);
-	count = memory.count;
-	assert_null(object_new(&pool, &memory, (size_t)1 << 62));
-	assert_int_equal(memory.count, count);
+	count = pool.memory.count;
+	assert_null(object_new(&pool, (size_t)1 << 62));
+	assert_int_equal(pool.memory.count, count);
 	make(300);
 }
 

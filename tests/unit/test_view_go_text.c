@@ -27,7 +27,7 @@ static char *render(void (*make)(struct model *), enum go_text_content content, 
 }
 
 #define LEAKED                                              \
-	"# process 42 (app): 4 waiting, 2 leaked\n"   \
+	"# process 42 (app): 4 waiting, 2 leaked\n"         \
 	"\n"                                                \
 	"goroutine 7 [chan receive (leaked), 2 minutes]:\n" \
 	"recv_loop(...)\n"                                  \
@@ -96,8 +96,7 @@ static void each_process_has_a_line(void **state)
 	char *out = render(two_processes, GO_TEXT_LEAKED, 2);
 
 	(void)state;
-	assert_non_null(
-		strstr(out, "# process 5 (first): 1 waiting, 1 leaked\n\ngoroutine 7 "));
+	assert_non_null(strstr(out, "# process 5 (first): 1 waiting, 1 leaked\n\ngoroutine 7 "));
 	assert_non_null(
 		strstr(out, "\n\n# process 7 (second): 1 waiting, 1 leaked\n\ngoroutine 7 "));
 	assert_null(strstr(out, "idle"));

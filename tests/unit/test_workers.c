@@ -3,6 +3,7 @@
 #include "strand_test.h"
 
 #include <sys/syscall.h>
+#include "strand/lock.h"
 
 static pid_t thread_id(void)
 {
@@ -62,15 +63,17 @@ static int start_and_compute(void *arg)
 	unsigned pause = 1;
 
 	(void)arg;
-	for (int i = 0; i < 200000; i++) {
+	for (int i = 0; i < 300000; i++) {
 		flag = 0;
 		expect_eq(strand_go(set_flag, &flag), 0);
 		for (unsigned spins = 1; !__atomic_load_n(&flag, __ATOMIC_SEQ_CST); spins++)
-			if (spins % 1000 == 0)
+			if (spins % 10000 == 0)
 				sched_yield();
+			else
+				cpu_relax();
 		/* a moment of its own each time, so that the worker falls asleep just before */
 		pause = pause * 1664525 + 1013904223;
-		for (volatile unsigned k = pause >> 21; k; k--)
+		for (volatile unsigned k = (pause >> 16) % 3000; k; k--)
 			;
 	}
 	return 0;

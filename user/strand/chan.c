@@ -68,8 +68,8 @@ int strand_chan_new(size_t element_size, size_t capacity, struct strand_chan **r
 	if (element_size && capacity > BUFFER_MAX / element_size)
 		return -ENOMEM;
 
-	struct object *object = object_new(&rt->objects, &rt->memory,
-					   sizeof(struct strand_chan) + element_size * capacity);
+	struct object *object =
+		object_new(rt->objects, sizeof(struct strand_chan) + element_size * capacity);
 	struct strand_chan *chan = (struct strand_chan *)object;
 
 	if (!chan)
@@ -96,18 +96,15 @@ struct strand_chan *strand_chan_ref(struct strand_chan *chan)
 
 struct strand_chan *strand_chan_unref(struct strand_chan *chan)
 {
-	struct runtime *rt = runtime_get();
-
 	if (!chan || atomic_fetch_sub_explicit(&chan->refs, 1, memory_order_acq_rel) != 1)
 		return NULL;
 	/* Misuse: somebody waits. The channel stays, so that they do not wait on freed memory. */
-	if (!list_is_empty(&chan->receivers) || !list_is_empty(&chan->senders) || !rt)
+	if (!list_is_empty(&chan->receivers) || !list_is_empty(&chan->senders))
 		return NULL;
 	if (probes_tracing())
 		trace(chan, STRAND_CHAN_FREE, strand_probe_chan,
 		      (uintptr_t)__builtin_return_address(0));
-	atomic_store_explicit(&chan->object.kind, OBJECT_FREE, memory_order_release);
-	object_free(&rt->objects, &rt->memory, &chan->object);
+	object_free(&chan->object);
 	return NULL;
 }
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,36 +47,83 @@ static void scan(struct runtime *rt, const struct strand_command *command)
 
 static void obey(struct runtime *rt, const struct strand_command *command)
 {
-	if (command->magic == STRAND_COMMAND_MAGIC && command->abi_major == STRAND_ABI_MAJOR) {
-		switch (command->type) {
-		case STRAND_COMMAND_HELLO:
-			announce_anew(rt, command->threshold_ns);
-			return;
-		case STRAND_COMMAND_SCAN:
-			scan(rt, command);
-			return;
-		case STRAND_COMMAND_CANCEL:
-			return; /* read in time only by control_poll_cancel */
-		}
+	switch (command->type) {
+	case STRAND_COMMAND_HELLO:
+		announce_anew(rt, command->threshold_ns);
+		break;
+	case STRAND_COMMAND_SCAN:
+		scan(rt, command);
+		break;
+	case STRAND_COMMAND_CANCEL:
+		break; /* the search it names has ended: they are read one after the other */
+	default:
+		__atomic_fetch_add(&strand_descriptor.commands_refused, 1, __ATOMIC_RELAXED);
 	}
+}
+
+/* How many bytes of noise precede what may be a command; size: it is all noise. */
+static size_t noise_length(const char *bytes, size_t size)
+{
+	const __u32 magic = STRAND_COMMAND_MAGIC;
+	size_t at = 0;
+
+	while (at < size && memcmp(bytes + at, &magic, size - at < 4 ? size - at : 4))
+		at++;
+	return at;
+}
+
+/* A write of a command is atomic: if its end is not in the pipe, there is none. */
+static void take_fragment(struct runtime *rt, size_t *size)
+{
+	int left = 0;
+
+	if (!*size || (ioctl(rt->control.read_fd, FIONREAD, &left) == 0 && left > 0))
+		return;
 	__atomic_fetch_add(&strand_descriptor.commands_refused, 1, __ATOMIC_RELAXED);
+	*size = 0;
+}
+
+/*
+ * Commands are written whole, but anybody may write anything. What does not begin like a
+ * command is skipped, byte by byte, so that noise never puts the commands behind it out of step.
+ */
+static void take_commands(struct runtime *rt, char *bytes, size_t *size)
+{
+	size_t noise = noise_length(bytes, *size);
+	struct strand_command command;
+
+	if (noise) {
+		__atomic_fetch_add(&strand_descriptor.commands_refused, 1, __ATOMIC_RELAXED);
+		*size -= noise;
+		memmove(bytes, bytes + noise, *size);
+	}
+	if (*size < sizeof(command)) {
+		take_fragment(rt, size);
+		return;
+	}
+	memcpy(&command, bytes, sizeof(command));
+	*size = 0;
+	if (command.abi_major == STRAND_ABI_MAJOR)
+		obey(rt, &command);
+	else
+		__atomic_fetch_add(&strand_descriptor.commands_refused, 1, __ATOMIC_RELAXED);
 }
 
 static void *control_main(void *arg)
 {
 	struct runtime *rt = arg;
-	struct strand_command command;
+	char bytes[sizeof(struct strand_command)];
+	size_t size = 0;
 
 	while (!atomic_load(&rt->stopping)) {
-		ssize_t n = read(rt->control.read_fd, &command, sizeof(command));
+		ssize_t n = read(rt->control.read_fd, bytes + size, sizeof(bytes) - size);
 
-		if (n == sizeof(command))
-			obey(rt, &command);
-		else if (n >= 0)
-			__atomic_fetch_add(&strand_descriptor.commands_refused, 1,
-					   __ATOMIC_RELAXED);
-		else if (errno != EINTR)
+		if (n < 0 && errno != EINTR)
 			break;
+		if (n > 0) {
+			size += (size_t)n;
+			take_commands(rt, bytes, &size);
+		}
 	}
 	return NULL;
 }

@@ -24,21 +24,15 @@ struct strand_task *strand_task_ref(struct strand_task *handle)
 
 struct strand_task *strand_task_unref(struct strand_task *handle)
 {
-	struct runtime *rt = runtime_get();
-
 	if (!handle || atomic_fetch_sub_explicit(&handle->refs, 1, memory_order_acq_rel) != 1)
 		return NULL;
-	if (!rt)
-		return NULL;
-	atomic_store_explicit(&handle->object.kind, OBJECT_FREE, memory_order_release);
-	object_free(&rt->objects, &rt->memory, &handle->object);
+	object_free(&handle->object);
 	return NULL;
 }
 
 struct strand_task *handle_new(struct runtime *rt)
 {
-	struct strand_task *handle =
-		(struct strand_task *)object_new(&rt->objects, &rt->memory, sizeof(*handle));
+	struct strand_task *handle = (struct strand_task *)object_new(rt->objects, sizeof(*handle));
 
 	if (!handle)
 		return NULL;

@@ -7,7 +7,8 @@
  * L2. A task is a candidate only if it is PARKED for one of the reasons below without a
  *     deadline. In every other state, and for reasons that are not listed, it is live.
  * L3. An object whose lock is held is in motion and live: between a waker's unlinking
- *     of a waiter and setting its task READY, the lock is held (task.h).
+ *     of a waiter and setting its task READY, the lock is held (task.h). Who waits in a bucket
+ *     of the parking lot whose lock is held is no candidate. The rest: leaks_locks.c.
  * L4. freeze() holds the locks of the runtime's tables, so no list is half changed.
  */
 #include "strand/leaks.h"
@@ -21,12 +22,20 @@
 #include "leakgc/leakgc.h"
 #include "strand/chan.h"
 #include "strand/handle.h"
+#include "strand/leaks_locks.h"
+#include "strand/parking.h"
 #include "strand/probes.h"
 #include "strand/runtime.h"
 #include "strand/sched.h"
 
 /* Tries of a lock before the search gives up; its holders hold it for microseconds. */
 #define FREEZE_TRIES 100000
+
+/* One search. */
+struct scan {
+	struct runtime *rt;
+	struct task_index index;
+};
 
 int leaks_init(int *ret_stop_signal)
 {
@@ -39,30 +48,34 @@ int leaks_init(int *ret_stop_signal)
 
 /* ---- freezing ------------------------------------------------------------------- */
 
-static struct lock *const *frozen_locks(struct runtime *rt, struct lock *ret_locks[4])
+#define FROZEN_LOCKS 6
+
+/* Memory's last: the others are held while memory is mapped. */
+static void frozen_locks(struct runtime *rt, struct lock *ret_locks[FROZEN_LOCKS])
 {
 	ret_locks[0] = &rt->tasks.lock;
 	ret_locks[1] = &rt->stacks.lock;
-	ret_locks[2] = &rt->objects.lock;
-	ret_locks[3] = &rt->memory.lock; /* last: the others are held while memory is mapped */
-	return ret_locks;
+	ret_locks[2] = &rt->objects->lock;
+	ret_locks[3] = &rt->objects->memory.lock;
+	ret_locks[4] = &lot_get()->memory.lock;
+	ret_locks[5] = &rt->memory.lock;
 }
 
 static void thaw(void *context)
 {
-	struct lock *locks[4];
+	struct lock *locks[FROZEN_LOCKS];
 
-	frozen_locks(context, locks);
-	for (int i = 3; i >= 0; i--)
+	frozen_locks(((struct scan *)context)->rt, locks);
+	for (int i = FROZEN_LOCKS; i-- > 0;)
 		lock_release(locks[i]);
 }
 
 static int freeze(void *context)
 {
-	struct lock *locks[4];
+	struct lock *locks[FROZEN_LOCKS];
 
-	frozen_locks(context, locks);
-	for (int i = 0; i < 4; i++) {
+	frozen_locks(((struct scan *)context)->rt, locks);
+	for (int i = 0; i < FROZEN_LOCKS; i++) {
 		unsigned tries = 0;
 
 		while (!lock_try(locks[i])) {
@@ -125,7 +138,8 @@ static bool waits_only_for_others(const struct task *task)
 	case STRAND_WAIT_SCOPE_WAIT:
 		return task->deadline == STRAND_FOREVER;
 	default:
-		return false;
+		return leaks_waits_in_lot(task) && task->deadline == STRAND_FOREVER &&
+		       !leaks_lot_is_in_motion(task);
 	}
 }
 
@@ -259,19 +273,22 @@ static int describe_wait(struct leakgc_world *world, const struct task *task, bo
 }
 
 static int describe_tasks(struct leakgc_world *world, const struct runtime *rt,
-			  const struct leakgc_thread *threads, size_t thread_count)
+			  struct task_index *index, const struct leakgc_thread *threads,
+			  size_t thread_count)
 {
 	strand_time now = strand_now();
 
 	for (struct task_slab *slab = rt->tasks.slabs; slab; slab = slab->next) {
 		for (size_t i = 0; i < slab->count; i++) {
 			struct task *task = &slab->tasks[i];
-			int r = task->state == TASK_FREE
-					? 0
-					: describe_task(world, task, threads, thread_count, now);
+			int r;
 
+			if (task->state == TASK_FREE)
+				continue;
+			r = describe_task(world, task, threads, thread_count, now);
 			if (r < 0)
 				return r;
+			task_index_add(index, task);
 		}
 	}
 	for (struct task_slab *slab = rt->tasks.slabs; slab; slab = slab->next) {
@@ -290,17 +307,35 @@ static int describe_tasks(struct leakgc_world *world, const struct runtime *rt,
 	return 0;
 }
 
+static int mask(struct leakgc_world *world, const struct memory *m)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < m->count; i++)
+		r = leakgc_world_mask(world, m->regions[i].lo, m->regions[i].hi);
+	return r;
+}
+
 static int describe(void *context, struct leakgc_world *world, const struct leakgc_thread *threads,
 		    size_t thread_count)
 {
-	struct runtime *rt = context;
-	int r = 0;
+	struct scan *scan = context;
+	struct runtime *rt = scan->rt;
+	struct lot *lot = lot_get();
+	int r;
 
-	for (size_t i = 0; r == 0 && i < rt->memory.count; i++)
-		r = leakgc_world_mask(world, rt->memory.regions[i].lo, rt->memory.regions[i].hi);
+	r = mask(world, &rt->memory);
 	if (r == 0)
-		r = describe_objects(world, &rt->objects);
-	return r < 0 ? r : describe_tasks(world, rt, threads, thread_count);
+		r = mask(world, &rt->objects->memory);
+	if (r == 0)
+		r = mask(world, &lot->memory);
+	if (r == 0)
+		r = leakgc_world_mask(world, (uintptr_t)lot, (uintptr_t)(lot + 1));
+	if (r == 0)
+		r = describe_objects(world, rt->objects);
+	if (r == 0)
+		r = describe_tasks(world, rt, &scan->index, threads, thread_count);
+	return r < 0 ? r : leaks_describe_lot(world, rt, &scan->index);
 }
 
 /* ---- the report ------------------------------------------------------------------- */
@@ -405,17 +440,33 @@ void leaks_refuse(uint64_t request, enum strand_search_cause cause)
 	fire_scan_done(request, STRAND_SEARCH_REFUSED, cause, -1, 0);
 }
 
+/* A poller that is opened later counts as the program's: its data words point nowhere. */
+static size_t list_own_fds(const struct runtime *rt, int ret_fds[3 + 2 * WORKERS_MAX])
+{
+	size_t count = 0;
+
+	ret_fds[count++] = rt->control.read_fd;
+	ret_fds[count++] = rt->control.write_fd;
+	ret_fds[count++] = rt->control.report_fd;
+	for (unsigned i = 0; i < rt->worker_count; i++) {
+		ret_fds[count++] = rt->workers[i]->poller.epoll_fd;
+		ret_fds[count++] = rt->workers[i]->poller.event_fd;
+	}
+	return count;
+}
+
 void leaks_scan(struct runtime *rt, const struct strand_command *command)
 {
+	struct scan scan = {rt, task_index_new(rt)};
 	struct control *c = &rt->control;
-	const int own_fds[] = {c->read_fd, c->write_fd, c->report_fd};
+	int own_fds[3 + 2 * WORKERS_MAX];
 	struct leakgc_runtime runtime = {
-		.context = rt,
+		.context = &scan,
 		.freeze = freeze,
 		.thaw = thaw,
 		.describe = describe,
 		.own_fds = own_fds,
-		.own_fd_count = sizeof(own_fds) / sizeof(own_fds[0]),
+		.own_fd_count = list_own_fds(rt, own_fds),
 		.stop_signal = c->stop_signal,
 	};
 	struct leakgc_limits limits;
@@ -430,6 +481,7 @@ void leaks_scan(struct runtime *rt, const struct strand_command *command)
 		limits.pause_ns = (int64_t)command->pause_budget_ns;
 	c->cancel = 0;
 	leakgc_search(&runtime, &limits, &c->cancel, &result);
+	task_index_free(rt, &scan.index);
 	__atomic_fetch_add(&strand_descriptor.searches, 1, __ATOMIC_RELAXED);
 	if (c->report_fd >= 0)
 		close(c->report_fd);

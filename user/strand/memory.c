@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "strand/sanitizers.h"
+
 size_t memory_page_size(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);
@@ -74,6 +76,7 @@ void memory_unmap(struct memory *m, void *address, size_t size)
 			break;
 		}
 	}
+	sanitizers_forget(address, size);
 	munmap(address, size);
 	lock_release(&m->lock);
 }
@@ -82,8 +85,13 @@ void memory_done(struct memory *m)
 {
 	if (!m->regions)
 		return;
-	for (size_t i = 1; i < m->count; i++)
-		munmap((void *)m->regions[i].lo, m->regions[i].hi - m->regions[i].lo);
+	for (size_t i = 1; i < m->count; i++) {
+		void *address = (void *)m->regions[i].lo;
+		size_t size = m->regions[i].hi - m->regions[i].lo;
+
+		sanitizers_forget(address, size);
+		munmap(address, size);
+	}
 	munmap(m->regions, m->regions[0].hi - m->regions[0].lo);
 	*m = (struct memory){0};
 }

@@ -2,6 +2,9 @@
 /*
  * Wait objects: slabs of equal slots, so that the leak search knows each object
  * exactly: where it begins, where it ends, and which part is the user's data.
+ *
+ * Objects outlive the runtime: a program may drop its last references, or threads may still
+ * wait, after strand_main has returned. So there is one pool for the whole process.
  */
 #ifndef STRAND_OBJECT_H
 #define STRAND_OBJECT_H
@@ -29,6 +32,7 @@ struct object {
 #define OBJECT_CLASSES 8 /* 128 B to 16 KiB; larger objects have a mapping of their own */
 
 struct object_chunk { /* at the start of its mapping */
+	struct object_pool *pool;
 	struct object_chunk *next, **prev_next;
 	size_t slot_size;
 	size_t slots;
@@ -38,13 +42,19 @@ struct object_chunk { /* at the start of its mapping */
 
 struct object_pool {
 	struct lock lock;
+	struct memory memory;
 	struct object *free[OBJECT_CLASSES];
 	struct object_chunk *chunks;
 };
 
+/* The pool of the process; NULL if there is no memory for it. */
+struct object_pool *object_pool_get(void);
+
 /* A zeroed object of kind OBJECT_FREE; the caller sets the kind when it is complete. */
-struct object *object_new(struct object_pool *pool, struct memory *m, size_t size);
-void object_free(struct object_pool *pool, struct memory *m, struct object *object);
+struct object *object_new(struct object_pool *pool, size_t size);
+
+/* Marks it OBJECT_FREE first. */
+void object_free(struct object *object);
 
 static inline struct object *object_slot(const struct object_chunk *chunk, size_t i)
 {

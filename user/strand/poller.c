@@ -276,7 +276,9 @@ static int fetch(struct poller *p, strand_time until)
 		strand_time ms = (strand_time)ts.tv_sec * 1000 + (ts.tv_nsec + 999999) / 1000000;
 
 		n = epoll_wait(p->epoll_fd, p->events, POLLER_EVENTS,
-			       until == STRAND_FOREVER ? -1 : ms < INT32_MAX ? (int)ms : INT32_MAX);
+			       until == STRAND_FOREVER ? -1
+			       : ms < INT32_MAX        ? (int)ms
+						       : INT32_MAX);
 	}
 	return n < 0 ? 0 : (int)n;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "strand/parking.h"
 #include "strand/probes.h"
 #include "strand/sched.h"
 #include "strand/switch.h"
@@ -26,6 +27,12 @@ struct runtime *runtime_get(void)
 	return atomic_load_explicit(&the_runtime, memory_order_acquire);
 }
 
+static void close_pollers(struct runtime *rt)
+{
+	for (unsigned i = 0; i < rt->worker_count; i++)
+		poller_done(&rt->workers[i]->poller);
+}
+
 /* A child of fork has one thread and no scheduler: the parent's runtime is not its own. */
 static void forked(void)
 {
@@ -34,9 +41,11 @@ static void forked(void)
 	strand_descriptor.pid = 0;
 	sched_this_worker = NULL;
 	lock_release(&starting);
+	lot_forked();
 	if (!rt)
 		return;
 	control_forked(rt);
+	close_pollers(rt);
 	atomic_store(&the_runtime, NULL);
 }
 
@@ -111,6 +120,34 @@ static int start_threads(struct runtime *rt)
 	return 0;
 }
 
+/*
+ * Tasks that never came to an end may still be in the queues of objects, and threads may still
+ * wake them: then everything stays where it is.
+ */
+static bool has_abandoned_tasks(const struct runtime *rt)
+{
+	for (const struct task_slab *slab = rt->tasks.slabs; slab; slab = slab->next) {
+		for (size_t i = 0; i < slab->count; i++) {
+			if (slab->tasks[i].state != TASK_FREE)
+				return true;
+		}
+	}
+	return false;
+}
+
+static void runtime_free(struct runtime *rt)
+{
+	if (has_abandoned_tasks(rt))
+		return;
+
+	struct memory memory = rt->memory; /* rt itself lies in it */
+
+	close_pollers(rt);
+	/* A blocking call that still runs may use its task's stack: then all of it stays. */
+	if (block_is_over(&rt->blocking))
+		memory_done(&memory);
+}
+
 static int runtime_new(struct runtime **ret_runtime)
 {
 	struct memory memory = {0};
@@ -120,21 +157,16 @@ static int runtime_new(struct runtime **ret_runtime)
 	if (!rt)
 		return -ENOMEM;
 	rt->memory = memory;
+	rt->objects = object_pool_get();
+	block_init(&rt->blocking);
 	rt->control.read_fd = rt->control.write_fd = rt->control.report_fd = -1;
-	r = make_workers(rt);
+	r = rt->objects ? make_workers(rt) : -ENOMEM;
 	if (r < 0) {
-		memory_done(&memory);
+		runtime_free(rt);
 		return r;
 	}
 	*ret_runtime = rt;
 	return 0;
-}
-
-static void runtime_free(struct runtime *rt)
-{
-	struct memory memory = rt->memory; /* rt itself lies in it */
-
-	memory_done(&memory);
 }
 
 static void describe_runtime(const struct runtime *rt)
@@ -175,6 +207,8 @@ static void finish(struct runtime *rt)
 {
 	for (unsigned i = 1; i < rt->worker_count; i++)
 		pthread_join(rt->workers[i]->thread, NULL);
+	block_stop(&rt->blocking);
+	lot_forget_tasks();
 	strand_descriptor.pid = 0;
 	atomic_store(&the_runtime, NULL);
 }

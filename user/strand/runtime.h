@@ -4,6 +4,7 @@
 #define STRAND_RUNTIME_H
 
 #include <pthread.h>
+#include "strand/block.h"
 #include "strand/control.h"
 #include "strand/memory.h"
 #include "strand/object.h"
@@ -15,8 +16,9 @@ struct runtime {
 	struct memory memory;
 	struct task_pool tasks;
 	struct stack_pool stacks;
-	struct object_pool objects;
+	struct object_pool *objects; /* the process's: it outlives the runtime */
 	struct control control;
+	struct block_pool blocking;
 	struct worker **workers;
 	unsigned worker_count;
 	_Atomic unsigned next_worker; /* for spawns by plain threads */

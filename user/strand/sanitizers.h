@@ -90,13 +90,21 @@ static inline void fiber_new(struct fiber *fiber, const struct stack *stack)
 #endif
 }
 
+/* Memory is about to be unmapped: red zones of what was in it are not those of what comes next. */
+static inline void sanitizers_forget(const void *address, size_t size)
+{
+	(void)address, (void)size;
+#ifdef STRAND_ASAN
+	ASAN_UNPOISON_MEMORY_REGION(address, size);
+#endif
+}
+
 /* A task has ended and its stack will be used by another. Not on that stack. */
 static inline void fiber_done(struct fiber *fiber)
 {
 	(void)fiber;
 #ifdef STRAND_ASAN
-	/* The frames that never returned have left their red zones. */
-	ASAN_UNPOISON_MEMORY_REGION(fiber->bottom, fiber->size);
+	sanitizers_forget(fiber->bottom, fiber->size); /* frames that never returned */
 #endif
 #ifdef STRAND_TSAN
 	__tsan_destroy_fiber(fiber->context);

@@ -52,7 +52,7 @@
  * Between two looks at descriptors, of a busy worker whose tasks wait for some. A look costs
  * 0.2 us, so this is 1 %; raising it delays I/O behind tasks that are always ready.
  */
-#define LOOK_INTERVAL (20 * STRAND_MICROSECOND)
+#define LOOK_INTERVAL   (20 * STRAND_MICROSECOND)
 
 _Thread_local struct worker *sched_this_worker;
 
@@ -168,7 +168,10 @@ void sched_kick(struct worker *w)
 
 static void kick_an_idle_worker(struct runtime *rt)
 {
-	if (rt->worker_count == 1 || !atomic_load(&rt->idle))
+	if (rt->worker_count == 1)
+		return;
+	atomic_thread_fence(memory_order_seq_cst); /* S5: the task is pushed before this look */
+	if (!atomic_load(&rt->idle))
 		return;
 	for (unsigned i = 0; i < rt->worker_count; i++) {
 		struct worker *w = rt->workers[i];
@@ -289,6 +292,7 @@ static void take_io(struct worker *w, strand_time until)
 
 	list_init(&taken);
 	poller_look(&w->poller, until, &taken);
+	w->poller.last_look = strand_now();
 	while (!list_is_empty(&taken)) {
 		struct waiter *waiter = list_entry(taken.next, struct waiter, link);
 
@@ -348,10 +352,8 @@ static strand_time poll_events(struct worker *w)
 		timers_remove(&w->timers, task);
 		interrupt(w, task, -ETIMEDOUT);
 	}
-	if (w->poller.waiting && now - w->poller.last_look >= LOOK_INTERVAL) {
-		w->poller.last_look = now;
+	if (w->poller.waiting && now - w->poller.last_look >= LOOK_INTERVAL)
 		take_io(w, 0);
-	}
 	if (announce_is_due(w, now)) {
 		announce_sweep(w, now);
 		publish_counters(w);
@@ -510,7 +512,7 @@ void sched_run(struct worker *w)
 		strand_time now = poll_events(w);
 		struct task *task = pick(w);
 
-		if (!task)
+		if (!task && !atomic_load(&w->rt->stopping))
 			task = steal(w);
 		if (task)
 			run(w, task);

@@ -20,7 +20,7 @@ int strand_scope_new(strand_time deadline, struct strand_scope **ret_scope)
 
 	if (!rt)
 		return -ENXIO;
-	scope = (struct strand_scope *)object_new(&rt->objects, &rt->memory, sizeof(*scope));
+	scope = (struct strand_scope *)object_new(rt->objects, sizeof(*scope));
 	if (!scope)
 		return -ENOMEM;
 	list_init(&scope->handles);
@@ -134,7 +134,6 @@ int strand_scope_wait(struct strand_scope *scope)
 	lock_take(&scope->object.lock); /* the last task may still be on its way out of it */
 	r = scope->result;
 	lock_release(&scope->object.lock);
-	atomic_store_explicit(&scope->object.kind, OBJECT_FREE, memory_order_release);
-	object_free(&rt->objects, &rt->memory, &scope->object);
+	object_free(&scope->object);
 	return r;
 }

@@ -3,6 +3,7 @@
 #include "strand/task.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "strand/handle.h"
@@ -24,68 +25,47 @@ static void add_slab(struct runtime *rt)
 	if (!slab)
 		return;
 	for (size_t i = SLAB_TASKS; i-- > 0;) {
-		slab->tasks[i].next = rt->tasks.free;
-		rt->tasks.free = &slab->tasks[i];
+		slab->tasks[i].next = rt->tasks.bare;
+		rt->tasks.bare = &slab->tasks[i];
 	}
 	slab->count = SLAB_TASKS;
 	slab->next = rt->tasks.slabs;
 	rt->tasks.slabs = slab;
 }
 
-/* Last in, first out: the stack that was used last is still in the cache. */
-static struct task *pool_take(struct runtime *rt)
+static struct task *pop(struct task **list)
 {
-	lock_take(&rt->tasks.lock);
-	if (!rt->tasks.free)
-		add_slab(rt);
-
-	struct task *task = rt->tasks.free;
+	struct task *task = *list;
 
 	if (task)
-		rt->tasks.free = task->next;
+		*list = task->next;
+	return task;
+}
+
+/* Last in, first out: the stack that was used last is still in the cache. */
+static struct task *pool_take(struct runtime *rt, bool with_stack)
+{
+	struct task *task = NULL;
+
+	lock_take(&rt->tasks.lock);
+	if (with_stack)
+		task = pop(&rt->tasks.free);
+	if (!task && !rt->tasks.bare)
+		add_slab(rt);
+	if (!task)
+		task = pop(&rt->tasks.bare);
 	lock_release(&rt->tasks.lock);
 	return task;
 }
 
 static void pool_give(struct runtime *rt, struct task *task)
 {
-	lock_take(&rt->tasks.lock);
-	task->next = rt->tasks.free;
-	rt->tasks.free = task;
-	lock_release(&rt->tasks.lock);
-}
-
-static int give_stack(struct runtime *rt, struct task *task, size_t size)
-{
-	if (task->stack.base && size == 0)
-		return 0;
-	/* A recycled task's slab stack must not get lost: only stackless tasks get another. */
-	return stack_new(&rt->stacks, &rt->memory, size, &task->stack);
-}
-
-/* A task that has no stack yet, for a stack of a special size. */
-static struct task *pool_take_stackless(struct runtime *rt)
-{
-	struct task *task = NULL;
+	struct task **list = task->stack.base ? &rt->tasks.free : &rt->tasks.bare;
 
 	lock_take(&rt->tasks.lock);
-	for (struct task **at = &rt->tasks.free; *at; at = &(*at)->next) {
-		if (!(*at)->stack.base) {
-			task = *at;
-			*at = task->next;
-			break;
-		}
-	}
-	if (!task) {
-		add_slab(rt); /* new ones are at the front and have no stack */
-		task = rt->tasks.free;
-		if (task && !task->stack.base)
-			rt->tasks.free = task->next;
-		else
-			task = NULL;
-	}
+	task->next = *list;
+	*list = task;
 	lock_release(&rt->tasks.lock);
-	return task;
 }
 
 /* ---- tasks ----------------------------------------------------------------------- */
@@ -117,11 +97,12 @@ struct task *task_new(struct runtime *rt, const struct strand_task_options *opti
 {
 	struct task *parent = sched_current_task();
 	size_t stack_size = options ? options->stack_size : 0;
-	struct task *task = stack_size ? pool_take_stackless(rt) : pool_take(rt);
+	struct task *task = pool_take(rt, stack_size == 0);
 
 	if (!task)
 		return NULL;
-	if (give_stack(rt, task, stack_size) < 0) {
+	if (!task->stack.base &&
+	    stack_new(&rt->stacks, &rt->memory, stack_size, &task->stack) < 0) {
 		pool_give(rt, task);
 		return NULL;
 	}
@@ -134,6 +115,7 @@ struct task *task_new(struct runtime *rt, const struct strand_task_options *opti
 	task->deadline = STRAND_FOREVER;
 	task->limit = parent ? parent->limit : STRAND_FOREVER;
 	task->handle = NULL;
+	task->reads = (struct reads){0}; /* what an ended task held nobody can unlock */
 	atomic_store_explicit(&task->cancelled, false, memory_order_relaxed);
 	if (options && options->name)
 		set_name(task, options->name);
@@ -151,7 +133,8 @@ void task_free(struct runtime *rt, struct task *task)
 {
 	fiber_done(&task->fiber);
 	atomic_store_explicit(&task->state, TASK_FREE, memory_order_release);
-	if (task->stack.size != STACK_DEFAULT_SIZE)
+	/* When the main task has ended, others may still use what lies on its stack. */
+	if (task->stack.size != STACK_DEFAULT_SIZE && !atomic_load(&rt->stopping))
 		stack_free(&rt->memory, &task->stack);
 	pool_give(rt, task);
 }
@@ -172,6 +155,8 @@ _Noreturn void task_end(int result)
 {
 	struct task *task = sched_current_task();
 
+	if (!task)
+		exit(0); /* a forked child returns from its last function, as from a last thread's */
 	handle_task_ended(task, result);
 	if (probes_tracing()) {
 		struct strand_rec_exit record = {
@@ -225,7 +210,7 @@ int task_spawn(const struct strand_task_options *options, void (*fn)(void *), vo
 	task = task_new(rt, options, fn, arg, created_pc);
 	if (!task) {
 		if (handle)
-			object_free(&rt->objects, &rt->memory, &handle->object);
+			object_free(&handle->object);
 		return -ENOMEM;
 	}
 	if (handle) {

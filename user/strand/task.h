@@ -33,6 +33,7 @@
 #include <strand.h>
 #include <strand/abi.h>
 #include "strand/list.h"
+#include "strand/rwlock.h"
 #include "strand/sanitizers.h"
 #include "strand/stack.h"
 
@@ -81,7 +82,9 @@ struct task {
 
 	uint64_t id;
 	uint64_t parent;
-	uint32_t leak_node;          /* of the search that is describing the world */
+	uint32_t leak_node;     /* of the search that is describing the world */
+	struct task *leak_next; /* likewise: in the index by id */
+	struct reads reads;
 	struct strand_task *handle;  /* of a spawned task, NULL: nobody waits for it */
 	_Atomic bool cancelled;      /* sticky; whoever sets it tells the worker */
 	struct task *next_cancelled; /* in worker->cancelled */
@@ -104,7 +107,8 @@ struct task_slab {
 struct task_pool {
 	struct lock lock;
 	struct task_slab *slabs; /* only ever grows */
-	struct task *free;
+	struct task *free;       /* with a stack of the default size */
+	struct task *bare;       /* without a stack */
 	_Atomic uint64_t last_id;
 };
 
