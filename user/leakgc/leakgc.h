@@ -111,6 +111,9 @@ int leakgc_world_add_object(struct leakgc_world *w, const struct leakgc_object *
 int leakgc_world_add_wait(struct leakgc_world *w, leakgc_node task, leakgc_node object);
 int leakgc_world_add_owner_wait(struct leakgc_world *w, leakgc_node waiter, leakgc_node owner);
 
+/* The task can end waits on the object, whether or not its memory says so. */
+int leakgc_world_add_hold(struct leakgc_world *w, leakgc_node task, leakgc_node object);
+
 /*
  * [lo, hi) is the runtime's and holds no user data but what nodes name: it is
  * scanned only where a node's stack, data or content lies in it.

@@ -129,6 +129,11 @@ int leakgc_world_add_owner_wait(struct leakgc_world *w, leakgc_node waiter, leak
 	return leakgc_world_add_edge(w, owner, waiter);
 }
 
+int leakgc_world_add_hold(struct leakgc_world *w, leakgc_node task, leakgc_node object)
+{
+	return leakgc_world_add_edge(w, task, object);
+}
+
 int leakgc_world_mask(struct leakgc_world *w, uintptr_t lo, uintptr_t hi)
 {
 	if (w->mask_count == w->mask_room)
