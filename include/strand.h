@@ -76,7 +76,15 @@ struct strand_task_options {
 	size_t size;       /* sizeof(struct strand_task_options) */
 	const char *name;  /* copied; cut to 23 bytes; NULL: the name of its creator */
 	size_t stack_size; /* bytes, rounded up to pages; 0: 64 KiB; at most 1 GiB */
+	unsigned flags;    /* STRAND_MIGRATE */
 };
+
+/*
+ * A task that has started stays on its worker, so that a compiler that keeps errno's or another
+ * thread-local's address over a blocking call stays right. With this flag a woken task may go on
+ * on any idle worker; its functions must not use thread-locals across blocking calls.
+ */
+#define STRAND_MIGRATE 1u
 
 /*
  * strand_go - start a task that nobody waits for.
@@ -84,7 +92,7 @@ struct strand_task_options {
  * @options    NULL for the defaults; not used after the call
  * Returns 0, or
  *   -ENOMEM   no memory for its stack
- *   -EINVAL   fn is NULL, or options are out of range
+ *   -EINVAL   fn is NULL, options are out of range, or options->size is 0
  *   -ENXIO    the runtime is not running
  * Context: a task or a plain thread. The new task is made ready; the caller goes on.
  */
@@ -548,6 +556,48 @@ STRAND_API int strand_fd_nonblock(int fd);
  * are not waited for, and what they use stays valid.
  */
 STRAND_API int strand_block(int (*fn)(void *), void *arg, strand_time deadline, int *ret_result);
+
+/* ---- leaks ------------------------------------------------------------------------ */
+
+/* One leaked task. Valid during the callback; fields at the end may be added. */
+struct strand_leak {
+	size_t size; /* of this structure, as the library was built */
+	uint64_t task;
+	uint64_t parent; /* id of the task that created it, 0: a plain thread */
+	const char *name;
+	const char *reason;     /* why it is parked, e.g. "chan receive" */
+	uint64_t object;        /* address of what it waits on, 0: nothing or several */
+	strand_time since;      /* when it parked */
+	void (*entry)(void *);  /* the function it was started with */
+	uintptr_t created_pc;   /* return address of the call that created it */
+	const uintptr_t *stack; /* return addresses, innermost first: where it waits */
+	size_t stack_count;
+};
+
+/* What a search found, beside the leaks. */
+struct strand_leaks_result {
+	size_t leaked;
+	size_t candidates; /* parked tasks that were judged */
+	const char *cause; /* why nothing could be proved; "" if the search was conclusive */
+	strand_time pause; /* how long all threads stood still, nanoseconds */
+	strand_time total; /* how long the search took */
+};
+
+/*
+ * strand_leaks - prove which tasks of this process are leaked, now.
+ * @min_age     only tasks that have been parked for at least so many nanoseconds; 0: all
+ * @callback    called for each leaked task, after the search, in the caller's context; NULL: none
+ * @ret_result  may be NULL
+ * Returns the number of leaked tasks, or
+ *   -EAGAIN   the search was inconclusive: nothing is known; ret_result->cause says why
+ *   -EBUSY    another search is running
+ *   -ENXIO    the runtime is not running
+ * The caller's own stack is live: what it points to is not leaked. Needs no privileges.
+ * Context: a task or a plain thread. Parks as `blocking call`.
+ */
+STRAND_API int strand_leaks(strand_time min_age,
+			    void (*callback)(const struct strand_leak *leak, void *arg), void *arg,
+			    struct strand_leaks_result *ret_result);
 
 #ifdef __cplusplus
 }

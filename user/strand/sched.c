@@ -183,12 +183,22 @@ static void kick_an_idle_worker(struct runtime *rt)
 	}
 }
 
+static bool may_migrate(const struct worker *w, const struct task *task)
+{
+	return __builtin_expect(task->migrates, 0) && w->rt->worker_count > 1;
+}
+
 /* On the task's own worker: take it off the parked list and let it run. */
 static void ready_here(struct worker *w, struct task *task)
 {
 	if (task->timer_index)
 		timers_remove(&w->timers, task);
 	announce_unparked(w, task);
+	if (may_migrate(w, task)) {
+		fresh_push(w, task);
+		kick_an_idle_worker(w->rt);
+		return;
+	}
 	if (w->next)
 		queue_push(w, &w->ready, w->next);
 	w->next = task;
@@ -301,18 +311,24 @@ static void take_io(struct worker *w, strand_time until)
 	}
 }
 
-void sched_cancel(struct task *task)
+static void cancelled_push(struct worker *w, struct task *task)
 {
-	struct worker *w = atomic_load(&task->worker);
-	struct task *head;
+	struct task *head = atomic_load_explicit(&w->cancelled, memory_order_relaxed);
 
-	if (!w)
-		return; /* it will look at the flag before it parks */
-	head = atomic_load_explicit(&w->cancelled, memory_order_relaxed);
 	do {
 		task->next_cancelled = head;
 	} while (!atomic_compare_exchange_weak(&w->cancelled, &head, task));
 	sched_kick(w);
+}
+
+void sched_cancel(struct task *task)
+{
+	struct worker *w = atomic_load(&task->worker);
+
+	if (!w)
+		return; /* it will look at the flag before it parks */
+	atomic_store(&task->cancel_pending, true);
+	cancelled_push(w, task);
 }
 
 static void take_cancelled(struct worker *w)
@@ -324,9 +340,16 @@ static void take_cancelled(struct worker *w)
 	task = atomic_exchange(&w->cancelled, NULL);
 	while (task) {
 		struct task *next = task->next_cancelled;
+		struct worker *owner = atomic_load(&task->worker);
 
-		if (atomic_load(&task->state) == TASK_PARKED && !task->sleeper->uncancellable)
-			interrupt(w, task, -ECANCELED);
+		if (owner != w) { /* it has migrated meanwhile */
+			cancelled_push(owner, task);
+		} else {
+			if (atomic_load(&task->state) == TASK_PARKED &&
+			    !task->sleeper->uncancellable)
+				interrupt(w, task, -ECANCELED);
+			atomic_store(&task->cancel_pending, false);
+		}
 		task = next;
 	}
 }
@@ -399,9 +422,19 @@ static void set_running(struct worker *w, struct task *task)
 	w->current = task;
 	if (!task)
 		return;
-	if (!atomic_load_explicit(&task->worker, memory_order_relaxed))
+	if (atomic_load_explicit(&task->worker, memory_order_relaxed) != w)
 		atomic_store(&task->worker, w);
 	atomic_store_explicit(&task->state, TASK_RUNNING, memory_order_relaxed);
+}
+
+/*
+ * Not inlined, so that no compiler keeps the address of the thread-local over the switch: a task
+ * that migrates wakes up in another thread.
+ */
+static __attribute__((noinline)) struct worker *worker_after_switch(void)
+{
+	__asm__ volatile("");
+	return sched_this_worker;
 }
 
 /* Leave the current task for the next one, or for the loop. Returns when it runs again. */
@@ -419,7 +452,7 @@ static void leave(struct worker *w, enum leave how, void (*unlock)(void *), void
 	fiber_leave(&from->fiber, to ? &to->fiber : &w->fiber, how == LEAVE_EXIT);
 	switch_stack(&from->sp, to ? to->sp : w->loop_sp);
 	fiber_arrive(&from->fiber);
-	sched_after_switch(w);
+	sched_after_switch(worker_after_switch());
 }
 
 void sched_park(struct worker *w, struct task *task, void (*unlock)(void *), void *lock)
@@ -429,6 +462,7 @@ void sched_park(struct worker *w, struct task *task, void (*unlock)(void *), voi
 		task->deadline = STRAND_FOREVER;
 	}
 	announce_parked(w, task);
+	switch_forget_vectors();
 	leave(w, LEAVE_PARK, unlock, lock);
 }
 
@@ -445,8 +479,10 @@ _Noreturn void sched_exit_task(void)
 	struct worker *w = sched_this_worker;
 
 	/* Its structure is about to be used again: it must not be on the list. */
-	if (atomic_load(&w->current->cancelled))
+	while (atomic_load(&w->current->cancel_pending)) {
 		take_cancelled(w);
+		sched_yield(); /* one that has migrated may still be on another worker's */
+	}
 	leave(w, LEAVE_EXIT, NULL, NULL);
 	__builtin_unreachable();
 }

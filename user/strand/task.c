@@ -117,6 +117,7 @@ struct task *task_new(struct runtime *rt, const struct strand_task_options *opti
 	task->handle = NULL;
 	task->reads = (struct reads){0}; /* what an ended task held nobody can unlock */
 	atomic_store_explicit(&task->cancelled, false, memory_order_relaxed);
+	task->migrates = options && options->flags & STRAND_MIGRATE;
 	if (options && options->name)
 		set_name(task, options->name);
 	else
@@ -191,14 +192,27 @@ static void tie(struct strand_task *handle, struct task *task, struct strand_sco
 	atomic_store_explicit(&handle->object.kind, OBJECT_HANDLE, memory_order_release);
 }
 
+static int read_options(const struct strand_task_options *options,
+			struct strand_task_options *ret_own)
+{
+	size_t size = options->size < sizeof(*ret_own) ? options->size : sizeof(*ret_own);
+
+	memset(ret_own, 0, sizeof(*ret_own));
+	memcpy(ret_own, options, size);
+	if (!size || ret_own->stack_size > STACK_MAX_SIZE || ret_own->flags & ~STRAND_MIGRATE)
+		return -EINVAL;
+	return 0;
+}
+
 int task_spawn(const struct strand_task_options *options, void (*fn)(void *), void *arg,
 	       uintptr_t created_pc, struct strand_scope *scope, struct strand_task **ret_handle)
 {
 	struct runtime *rt = runtime_get();
+	struct strand_task_options own; /* as many fields as the caller knows of */
 	struct strand_task *handle = NULL;
 	struct task *task;
 
-	if (!fn || (options && options->stack_size > STACK_MAX_SIZE))
+	if (!fn || (options && read_options(options, &own) < 0))
 		return -EINVAL;
 	if (!rt)
 		return -ENXIO;
@@ -207,7 +221,7 @@ int task_spawn(const struct strand_task_options *options, void (*fn)(void *), vo
 		if (!handle)
 			return -ENOMEM;
 	}
-	task = task_new(rt, options, fn, arg, created_pc);
+	task = task_new(rt, options ? &own : NULL, fn, arg, created_pc);
 	if (!task) {
 		if (handle)
 			object_free(&handle->object);

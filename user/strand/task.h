@@ -22,7 +22,9 @@
  *   I1. In READY and PARKED, sp is the saved stack pointer: both are set only after
  *       the switch away (sched.c, finish_switch).
  *   I2. A started task runs on one worker for ever (task->worker), so errno and other
- *       thread-locals that the compiler has cached stay true.
+ *       thread-locals that the compiler has cached stay true. One that migrates changes its
+ *       worker only while it is READY, in a queue that others may take from; so while it is
+ *       PARKED, task->worker alone brings it back.
  *   I3. generation grows with every park and is never reused for this id.
  *   I4. A task structure is never unmapped while the runtime runs: a stale pointer to it
  *       reads a valid, maybe different, task.
@@ -67,6 +69,7 @@ struct task {
 	_Atomic uint32_t state;        /* enum task_state */
 	bool announced;                /* the observer was told of this park; the worker's */
 	uint8_t reason;                /* enum strand_wait_reason */
+	bool migrates; /* STRAND_MIGRATE */
 	struct worker *_Atomic worker; /* NULL until it has started */
 	struct task *next;             /* in a queue, an inbox or a free list */
 	uint32_t turn;                 /* its place over all queues of a worker */
@@ -87,6 +90,7 @@ struct task {
 	struct reads reads;
 	struct strand_task *handle;  /* of a spawned task, NULL: nobody waits for it */
 	_Atomic bool cancelled;      /* sticky; whoever sets it tells the worker */
+	_Atomic bool cancel_pending; /* on a worker's list of cancelled tasks, or on its way */
 	struct task *next_cancelled; /* in worker->cancelled */
 	strand_time limit;           /* of its scope: no deadline is later */
 	void (*fn)(void *);
