@@ -64,10 +64,18 @@ STRAND_API strand_time strand_now(void);
  * handles stay valid until their last reference is dropped. Or, without having called fn:
  *   -EBUSY    the runtime runs already
  *   -ENOMEM   no memory for it
+ *   -ENOTSUP  the thread has a shadow stack (CET): tasks cannot switch stacks. Build the program
+ *             with -fcf-protection=none, or run it with GLIBC_TUNABLES=glibc.cpu.hwcaps=-SHSTK
  *   -errno    a thread or a pipe could not be made
  * Context: a plain thread, usually main's. The calling thread becomes a worker.
  * Environment: STRAND_WORKERS=N sets the number of workers (1 if unset);
  * STRAND_OBSERVE=0 makes no control pipe, so no observer can ask for a search.
+ * STRAND_SEED=N makes one worker and draws from N in which order tasks run, also where they
+ * need not let others run: at the beginning of a call. Time is virtual then: it jumps when all
+ * tasks wait. The same N repeats a run of tasks that use nothing from outside.
+ * STRAND_GUARD=mprotect or canary guards stacks as on kernels before Linux 6.13.
+ * While it runs, SIGSEGV has a handler that names the task whose stack has overflowed, and then
+ * passes every fault on to the handler or the default that was there before.
  */
 STRAND_API int strand_main(int (*fn)(void *), void *arg);
 
@@ -598,6 +606,66 @@ struct strand_leaks_result {
 STRAND_API int strand_leaks(strand_time min_age,
 			    void (*callback)(const struct strand_leak *leak, void *arg), void *arg,
 			    struct strand_leaks_result *ret_result);
+
+/* ---- looking inside ------------------------------------------------------------------ */
+
+#define STRAND_STATS_REASONS 32
+
+/* Counters. Fields are only ever added at the end. */
+struct strand_stats {
+	size_t size; /* set it to sizeof(struct strand_stats); smaller on return: an older library */
+	uint64_t tasks_alive;   /* started or to be started, and not ended */
+	uint64_t tasks_spawned; /* since the process started, like the other totals */
+	uint64_t tasks_exited;
+	uint64_t tasks_ready; /* new ones included */
+	uint64_t tasks_running;
+	uint64_t tasks_parked;
+	uint64_t parked_by_reason[STRAND_STATS_REASONS]; /* by enum strand_wait_reason of abi.h */
+	uint64_t switches;     /* times that a task was run or asked to yield */
+	uint64_t steals;       /* new tasks taken from another worker */
+	uint64_t remote_wakes; /* tasks woken or started by another worker or a plain thread */
+	uint64_t stacks_used;
+	uint64_t stacks_free;    /* kept for the next tasks */
+	uint64_t stacks_trimmed; /* those of the free ones that hold no memory */
+	uint64_t stack_bytes;    /* address space of all stacks; memory is what was touched */
+	uint64_t timers;         /* armed: sleeps and deadlines */
+	uint64_t searches;       /* leak searches finished */
+	uint64_t workers;
+	uint64_t workers_idle;
+	int64_t longest_run_ns; /* the longest that a running task is known not to have parked or */
+	uint64_t
+		longest_run_task; /* yielded, at least, and its id: call twice to see it; 0: none */
+};
+
+/*
+ * strand_stats - fill in the counters. They are read while everything runs: each is right, and
+ * all are of about the same moment. Costs a look at every task.
+ * Returns 0, -EINVAL (stats is NULL or its size is too small), -ENXIO (runtime not running).
+ * Context: a task or a plain thread; never parks.
+ */
+STRAND_API int strand_stats(struct strand_stats *stats);
+
+/*
+ * strand_task_stack_used - bytes of its stack that the calling task has used at most, or tasks
+ * before it that had the same stack: to find a good stack_size. 0 in a plain thread.
+ */
+STRAND_API size_t strand_task_stack_used(void);
+
+#define STRAND_DUMP_SYMBOLS 1u /* names of functions, where the dynamic linker knows them */
+
+/*
+ * strand_dump - write every task to a descriptor: what it waits for and how long, on what
+ * object, its stack, its creator, and running tasks that have not yielded for long.
+ * @flags  0, or STRAND_DUMP_SYMBOLS
+ * Stacks are walked by frame pointers: code built with -fomit-frame-pointer cuts them short.
+ * Returns 0, or
+ *   -EBUSY   a signal handler interrupted the runtime just when it changed its tables: try later
+ *   -EINVAL  unknown flags
+ *   -ENXIO   the runtime is not running
+ *   -errno   of write(2); some of it may have been written
+ * Context: anywhere, signal handlers included unless STRAND_DUMP_SYMBOLS is given.
+ */
+STRAND_API int strand_dump(int fd, unsigned flags);
 
 #ifdef __cplusplus
 }

@@ -122,6 +122,12 @@ static int add_stack(struct filler *f, const struct waiting_task *w, const struc
 	ret_stack->frames = calloc(count + 1, sizeof(*ret_stack->frames));
 	if (!ret_stack->frames)
 		return -ENOMEM;
+	/* The function's last act was the call, made as a jump: its own frame is gone. */
+	if (w->pc && w->pc == f->w->target->descriptor.task_end_pc) {
+		ret_stack->truncated = false;
+		ret_stack->count = 1;
+		return name_frame(f, w->fn, false, &ret_stack->frames[0]);
+	}
 	for (size_t i = 0; i < count; i++) {
 		/* The innermost pc is one, too: where the blocking call returns to. */
 		int error = name_frame(f, pcs[i], true, &ret_stack->frames[i]);

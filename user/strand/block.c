@@ -181,6 +181,16 @@ void block_stop(struct block_pool *pool)
 	lock_release(&pool->lock);
 }
 
+bool block_is_busy(struct block_pool *pool)
+{
+	bool busy;
+
+	lock_take(&pool->lock);
+	busy = pool->call_count || pool->threads > pool->idle;
+	lock_release(&pool->lock);
+	return busy;
+}
+
 bool block_is_over(struct block_pool *pool)
 {
 	bool over;

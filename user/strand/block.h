@@ -26,6 +26,9 @@ void block_init(struct block_pool *pool);
 /* End the threads that run no call, and those that do after it. The workers have stopped. */
 void block_stop(struct block_pool *pool);
 
+/* Does a task wait for a call? */
+bool block_is_busy(struct block_pool *pool);
+
 /* Stopped, does no call run any more? Else the pool and the stacks of tasks have to stay. */
 bool block_is_over(struct block_pool *pool);
 

@@ -222,6 +222,7 @@ int strand_chan_send(struct strand_chan *chan, const void *element, strand_time 
 
 	if (!chan)
 		return nil_wait(STRAND_WAIT_CHAN_SEND_NIL, deadline, &where);
+	sched_perturb();
 	lock_take(&chan->object.lock);
 	r = chan_try_send(chan, element, &receiver);
 	if (r == -EAGAIN)
@@ -243,6 +244,7 @@ int strand_chan_recv(struct strand_chan *chan, strand_time deadline, void *ret_e
 
 	if (!chan)
 		return nil_wait(STRAND_WAIT_CHAN_RECEIVE_NIL, deadline, &where);
+	sched_perturb();
 	lock_take(&chan->object.lock);
 	r = chan_try_recv(chan, ret_element, &sender);
 	if (r == -EAGAIN)
@@ -262,6 +264,7 @@ int strand_chan_close(struct strand_chan *chan)
 
 	if (!chan)
 		return -EINVAL;
+	sched_perturb();
 	list_init(&woken);
 	lock_take(&chan->object.lock);
 	if (chan->closed) {

@@ -36,6 +36,7 @@ int strand_cond_wait(struct strand_cond *cond, struct strand_mutex *mutex, stran
 
 	if (!cond || !mutex)
 		return -EINVAL;
+	sched_perturb();
 	if (!mutex_is_owned_by(mutex, me))
 		return -EPERM;
 	r = wait_allowed(&deadline);
@@ -75,6 +76,7 @@ int strand_cond_signal(struct strand_cond *cond)
 {
 	if (!cond)
 		return -EINVAL;
+	sched_perturb();
 	if (__atomic_load_n(&cond->word, __ATOMIC_ACQUIRE))
 		wake(cond, 1);
 	return 0;
@@ -84,6 +86,7 @@ int strand_cond_broadcast(struct strand_cond *cond)
 {
 	if (!cond)
 		return -EINVAL;
+	sched_perturb();
 	if (__atomic_load_n(&cond->word, __ATOMIC_ACQUIRE))
 		wake(cond, SIZE_MAX);
 	return 0;

@@ -124,7 +124,9 @@ static void *control_main(void *arg)
 			size += (size_t)n;
 			take_commands(rt, bytes, &size);
 		}
+		inquiry_serve(rt);
 	}
+	inquiry_abandon(rt);
 	return NULL;
 }
 
@@ -139,6 +141,7 @@ static int open_pipe(struct control *c)
 	 * an observer that passes it needs no further capability.
 	 */
 	fchmod(fds[1], 0622);
+	fcntl(fds[1], F_SETFL, O_NONBLOCK); /* ours; an observer opens it anew */
 	c->read_fd = fds[0];
 	c->write_fd = fds[1];
 	return 0;
@@ -163,7 +166,7 @@ static int start_thread(struct runtime *rt)
 	return -r;
 }
 
-int control_start(struct runtime *rt)
+static int start(struct runtime *rt)
 {
 	struct control *c = &rt->control;
 	int r;
@@ -173,13 +176,45 @@ int control_start(struct runtime *rt)
 		r = open_pipe(c);
 	if (r == 0)
 		r = start_thread(rt);
-	if (r < 0) {
+	if (r < 0)
 		control_forked(rt);
-		return r;
-	}
-	c->started = true;
-	strand_descriptor.control_fd = c->write_fd;
-	return 0;
+	else
+		c->started = true;
+	return r;
+}
+
+int control_start(struct runtime *rt)
+{
+	int r = start(rt);
+
+	if (r == 0)
+		strand_descriptor.control_fd = rt->control.write_fd;
+	return r;
+}
+
+int control_need(struct runtime *rt)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&rt->control.starting);
+	if (!rt->control.started)
+		r = start(rt);
+	pthread_mutex_unlock(&rt->control.starting);
+	return r;
+}
+
+void control_wake(struct runtime *rt)
+{
+	struct strand_command nothing = {.magic = STRAND_COMMAND_MAGIC,
+					 .abi_major = STRAND_ABI_MAJOR,
+					 .type = STRAND_COMMAND_CANCEL};
+	int saved_errno = errno;
+
+	/* If the pipe is full, the thread is awake. It is never closed while the runtime runs. */
+	ssize_t n = write(rt->control.write_fd, &nothing, sizeof(nothing));
+
+	(void)n;
+	errno = saved_errno;
 }
 
 static void close_fd(int *fd)
@@ -201,17 +236,11 @@ void control_forked(struct runtime *rt)
 void control_stop(struct runtime *rt)
 {
 	struct control *c = &rt->control;
-	struct strand_command nothing = {.magic = STRAND_COMMAND_MAGIC,
-					 .abi_major = STRAND_ABI_MAJOR,
-					 .type = STRAND_COMMAND_CANCEL};
 
 	if (!c->started)
 		return;
 	c->cancel = 1;
-	/* Wakes the thread; if the pipe is full it is awake. */
-	fcntl(c->write_fd, F_SETFL, O_NONBLOCK);
-	if (write(c->write_fd, &nothing, sizeof(nothing)) < 0 && errno == EPIPE)
-		pthread_cancel(c->thread);
+	control_wake(rt);
 	pthread_join(c->thread, NULL);
 	control_forked(rt);
 }

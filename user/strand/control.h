@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <strand.h>
 #include <strand/abi.h>
+#include "strand/inquiry.h"
 
 struct runtime;
 
@@ -22,13 +23,20 @@ struct control {
 	int report_fd; /* of the newest search, -1: none */
 	int stop_signal;
 	strand_time last_search_end;
-	uint64_t request;    /* of the search that runs; 0: none */
-	volatile int cancel; /* polled by the search */
+	volatile int cancel;  /* polled by the search */
+	pthread_mutex_t starting; /* of the thread, if it is only needed later */
+	struct inquiry inquiry;
 };
 
 /* Make the pipe and start the thread. Returns 0 or -errno. */
 int control_start(struct runtime *rt);
 void control_stop(struct runtime *rt);
+
+/* Start it if STRAND_OBSERVE=0 has kept it from being started; no observer is told. */
+int control_need(struct runtime *rt);
+
+/* Have the thread look at what is asked of it from inside. */
+void control_wake(struct runtime *rt);
 
 /* In the child of a fork: the pipe is the parent's, and there is no thread. */
 void control_forked(struct runtime *rt);

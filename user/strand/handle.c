@@ -44,6 +44,7 @@ struct strand_task *handle_new(struct runtime *rt)
 int strand_spawn(const struct strand_task_options *options, int (*fn)(void *), void *arg,
 		 struct strand_task **ret_task)
 {
+	sched_perturb();
 	return task_spawn(options, (void (*)(void *))(void (*)(void))fn, arg,
 			  (uintptr_t)__builtin_return_address(0), NULL, ret_task);
 }
@@ -78,6 +79,7 @@ int strand_join(struct strand_task *handle, strand_time deadline, int *ret_resul
 
 	if (!handle)
 		return -EINVAL;
+	sched_perturb();
 	lock_take(&handle->object.lock);
 	if (handle->task)
 		r = handle->task == sleeper.task ? -EDEADLK : wait_allowed(&deadline);
@@ -92,14 +94,20 @@ int strand_join(struct strand_task *handle, strand_time deadline, int *ret_resul
 	return r;
 }
 
-int strand_cancel(struct strand_task *handle)
+void handle_cancel(struct strand_task *handle)
 {
-	if (!handle)
-		return -EINVAL;
 	lock_take(&handle->object.lock);
 	if (handle->task && !atomic_exchange(&handle->task->cancelled, true))
 		sched_cancel(handle->task);
 	lock_release(&handle->object.lock);
+}
+
+int strand_cancel(struct strand_task *handle)
+{
+	if (!handle)
+		return -EINVAL;
+	sched_perturb();
+	handle_cancel(handle);
 	return 0;
 }
 

@@ -32,6 +32,9 @@ struct strand_scope {
 /* A handle with two references, the caller's and the task's; its kind is not set yet. */
 struct strand_task *handle_new(struct runtime *rt);
 
+/* strand_cancel of a handle, also with the lock of its scope held. */
+void handle_cancel(struct strand_task *handle);
+
 /* A task of the scope has ended; its handle leaves the scope. */
 void scope_task_ended(struct strand_scope *scope, struct strand_task *handle, int result);
 

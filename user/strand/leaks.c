@@ -455,7 +455,8 @@ static size_t list_own_fds(const struct runtime *rt, int ret_fds[3 + 2 * WORKERS
 	return count;
 }
 
-void leaks_scan(struct runtime *rt, const struct strand_command *command)
+void leaks_search(struct runtime *rt, const struct leakgc_limits *limits,
+		  struct leakgc_result *ret_result)
 {
 	struct scan scan = {rt, task_index_new(rt)};
 	struct control *c = &rt->control;
@@ -469,6 +470,16 @@ void leaks_scan(struct runtime *rt, const struct strand_command *command)
 		.own_fd_count = list_own_fds(rt, own_fds),
 		.stop_signal = c->stop_signal,
 	};
+
+	c->cancel = 0;
+	leakgc_search(&runtime, limits, &c->cancel, ret_result);
+	task_index_free(rt, &scan.index);
+	__atomic_fetch_add(&strand_descriptor.searches, 1, __ATOMIC_RELAXED);
+}
+
+void leaks_scan(struct runtime *rt, const struct strand_command *command)
+{
+	struct control *c = &rt->control;
 	struct leakgc_limits limits;
 	struct leakgc_result result;
 	uint64_t size = 0;
@@ -479,10 +490,7 @@ void leaks_scan(struct runtime *rt, const struct strand_command *command)
 		limits.time_ns = (int64_t)command->time_budget_ns;
 	if (command->pause_budget_ns && command->pause_budget_ns < (uint64_t)limits.pause_ns)
 		limits.pause_ns = (int64_t)command->pause_budget_ns;
-	c->cancel = 0;
-	leakgc_search(&runtime, &limits, &c->cancel, &result);
-	task_index_free(rt, &scan.index);
-	__atomic_fetch_add(&strand_descriptor.searches, 1, __ATOMIC_RELAXED);
+	leaks_search(rt, &limits, &result);
 	if (c->report_fd >= 0)
 		close(c->report_fd);
 	c->report_fd = make_report(command->request, &result, &size);

@@ -7,9 +7,15 @@
 #include <strand/abi.h>
 
 struct runtime;
+struct leakgc_limits;
+struct leakgc_result;
 
 /* Once a process: the signal that stops threads. Returns 0 or -errno. */
 int leaks_init(int *ret_stop_signal);
+
+/* Search, on the control thread; the caller ends ret_result with leakgc_result_done(). */
+void leaks_search(struct runtime *rt, const struct leakgc_limits *limits,
+		  struct leakgc_result *ret_result);
 
 /* Search as commanded, make the report and fire scan_done. On the control thread. */
 void leaks_scan(struct runtime *rt, const struct strand_command *command);

@@ -101,6 +101,8 @@ void mutex_unlock(struct strand_mutex *mutex, uint64_t me)
 
 int strand_mutex_lock(struct strand_mutex *mutex, strand_time deadline)
 {
+	sched_perturb();
+
 	uint64_t me = self_id(), word = 0;
 
 	if (!mutex)
@@ -115,6 +117,8 @@ int strand_mutex_lock(struct strand_mutex *mutex, strand_time deadline)
 
 int strand_mutex_unlock(struct strand_mutex *mutex)
 {
+	sched_perturb();
+
 	uint64_t me = self_id(), word = me << 1;
 
 	if (!mutex)

@@ -34,5 +34,6 @@ int strand_once(struct strand_once *once, void (*fn)(void *), void *arg)
 
 	if (!once || !fn)
 		return -EINVAL;
+	sched_perturb();
 	return __atomic_load_n(&once->done, __ATOMIC_ACQUIRE) ? 0 : run(once, fn, arg, &where);
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "strand/parking.h"
@@ -41,6 +42,7 @@ static void forked(void)
 	strand_descriptor.pid = 0;
 	sched_this_worker = NULL;
 	lock_release(&starting);
+	seed_end();
 	lot_forked();
 	if (!rt)
 		return;
@@ -62,6 +64,29 @@ static unsigned workers_wanted(void)
 	return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
 }
 
+/* The best guard that may be used: worse ones only to test them, or a kernel's absence of them. */
+static enum stack_guard guard_wanted(void)
+{
+	const char *text = getenv("STRAND_GUARD");
+
+	if (text && strcmp(text, "canary") == 0)
+		return STACK_GUARD_CANARY;
+	return text && strcmp(text, "mprotect") == 0 ? STACK_GUARD_MPROTECT : STACK_GUARD_MADVISE;
+}
+
+static bool has_shadow_stack(void)
+{
+#if defined(__x86_64__)
+	const long arch_shstk_status = 0x5005, arch_shstk_shstk = 1; /* asm/prctl.h, Linux 6.6 */
+	unsigned long features = 0;
+
+	return syscall(SYS_arch_prctl, arch_shstk_status, &features) == 0 &&
+	       (features & arch_shstk_shstk);
+#else
+	return false;
+#endif
+}
+
 static bool observation_wanted(void)
 {
 	const char *text = getenv("STRAND_OBSERVE");
@@ -78,6 +103,7 @@ static void *worker_main(void *arg)
 static void stop(struct runtime *rt)
 {
 	atomic_store(&rt->stopping, true);
+	atomic_store(&rt->unusual, true);
 	for (unsigned i = 0; i < rt->worker_count; i++)
 		sched_kick(rt->workers[i]);
 }
@@ -92,7 +118,7 @@ static void main_task(void *arg)
 
 static int make_workers(struct runtime *rt)
 {
-	rt->worker_count = workers_wanted();
+	rt->worker_count = rt->unusual ? 1 : workers_wanted(); /* seeded: one */
 	rt->workers = memory_map(&rt->memory, rt->worker_count * sizeof(*rt->workers));
 	if (!rt->workers)
 		return -ENOMEM;
@@ -135,6 +161,14 @@ static bool has_abandoned_tasks(const struct runtime *rt)
 	return false;
 }
 
+static void forget_stacks(const struct runtime *rt)
+{
+	for (struct task_slab *slab = rt->tasks.slabs; slab; slab = slab->next) {
+		for (size_t i = 0; i < slab->count; i++)
+			stack_forget(&slab->tasks[i].stack);
+	}
+}
+
 static void runtime_free(struct runtime *rt)
 {
 	if (has_abandoned_tasks(rt))
@@ -144,8 +178,10 @@ static void runtime_free(struct runtime *rt)
 
 	close_pollers(rt);
 	/* A blocking call that still runs may use its task's stack: then all of it stays. */
-	if (block_is_over(&rt->blocking))
+	if (block_is_over(&rt->blocking)) {
+		forget_stacks(rt);
 		memory_done(&memory);
+	}
 }
 
 static int runtime_new(struct runtime **ret_runtime)
@@ -157,8 +193,11 @@ static int runtime_new(struct runtime **ret_runtime)
 	if (!rt)
 		return -ENOMEM;
 	rt->memory = memory;
+	rt->stacks.best = guard_wanted();
+	task_pool_init(&rt->tasks);
 	rt->objects = object_pool_get();
 	block_init(&rt->blocking);
+	rt->unusual = seed_begin(&rt->seed);
 	rt->control.read_fd = rt->control.write_fd = rt->control.report_fd = -1;
 	r = rt->objects ? make_workers(rt) : -ENOMEM;
 	if (r < 0) {
@@ -221,6 +260,8 @@ int strand_main(int (*fn)(void *), void *arg)
 
 	if (!fn)
 		return -EINVAL;
+	if (has_shadow_stack())
+		return -ENOTSUP;
 	pthread_once(&once, watch_forks);
 	if (!lock_try(&starting))
 		return -EBUSY;
@@ -228,6 +269,7 @@ int strand_main(int (*fn)(void *), void *arg)
 	if (r == 0) {
 		rt->main_fn = fn;
 		rt->main_arg = arg;
+		overflow_install();
 		r = start(rt, (uintptr_t)__builtin_return_address(0));
 		if (r == 0) {
 			sched_run(rt->workers[0]);
@@ -236,10 +278,12 @@ int strand_main(int (*fn)(void *), void *arg)
 		}
 		atomic_store(&rt->stopping, true);
 		control_stop(rt);
+		overflow_uninstall();
 		strand_descriptor.pid = 0;
 		atomic_store(&the_runtime, NULL);
 		runtime_free(rt);
 	}
+	seed_end();
 	lock_release(&starting);
 	return r;
 }

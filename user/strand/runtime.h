@@ -8,6 +8,7 @@
 #include "strand/control.h"
 #include "strand/memory.h"
 #include "strand/object.h"
+#include "strand/seed.h"
 #include "strand/task.h"
 
 #define WORKERS_MAX 256
@@ -24,6 +25,8 @@ struct runtime {
 	_Atomic unsigned next_worker; /* for spawns by plain threads */
 	_Atomic unsigned idle;        /* workers that sleep */
 	_Atomic bool stopping;
+	_Atomic bool unusual; /* stopping or seeded: to choose a task takes a closer look */
+	struct seed seed;
 	_Atomic unsigned announce_epoch; /* grows with each HELLO: announce everything anew */
 	void *main_arg;
 	int (*main_fn)(void *);

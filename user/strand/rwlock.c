@@ -199,6 +199,7 @@ int strand_rwlock_rlock(struct strand_rwlock *lock, strand_time deadline)
 
 	if (!lock)
 		return -EINVAL;
+	sched_perturb();
 	me = reader_of(task, note(me.reads, lock));
 	in_this_order();
 	word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
@@ -229,6 +230,7 @@ int strand_rwlock_runlock(struct strand_rwlock *lock)
 
 	if (!lock)
 		return -EINVAL;
+	sched_perturb();
 	me = reader_of(task, is_noted(me.reads, lock));
 	word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
 	if (!may_unlock(&me, word))
@@ -255,6 +257,7 @@ int strand_rwlock_lock(struct strand_rwlock *lock, strand_time deadline)
 
 	if (!lock)
 		return -EINVAL;
+	sched_perturb();
 	if (swap(lock, &word, me << 2 | RWLOCK_WRITER, __ATOMIC_ACQUIRE))
 		return 0;
 	return wait_for(lock, me, RWLOCK_WANTS_WRITE, deadline, &where);
@@ -266,6 +269,7 @@ int strand_rwlock_unlock(struct strand_rwlock *lock)
 
 	if (!lock)
 		return -EINVAL;
+	sched_perturb();
 	if (swap(lock, &word, 0, __ATOMIC_RELEASE))
 		return 0;
 	if ((word & ~RWLOCK_WAITERS) != mine)

@@ -45,6 +45,16 @@
  */
 #define POLL_DISPATCHES 64
 
+/* With a seed: one of the first so many tasks of a queue runs next. */
+#define SEEDED_REACH    16
+
+/* And a step of time while it waits for something outside. */
+#define SEEDED_STEP     (1 * STRAND_MILLISECOND)
+
+/* Stacks trimmed in one look, of 2 us each: by a busy worker, and by one with nothing to run. */
+#define TRIM_BUSY       16
+#define TRIM_IDLE       256
+
 /* Hand-offs in a row while other tasks are ready. Raising it favours pairs over fairness. */
 #define NEXT_STREAK_MAX 16
 
@@ -120,8 +130,10 @@ static struct task *steal(struct worker *w)
 		struct worker *victim = rt->workers[(w->index + i) % rt->worker_count];
 		struct task *task = fresh_pop(victim);
 
-		if (task)
+		if (task) {
+			w->steals++;
 			return task;
+		}
 	}
 	return NULL;
 }
@@ -134,13 +146,38 @@ static bool fresh_is_first(const struct worker *w)
 	return fresh && (!w->ready.head || (int32_t)(fresh->turn - w->ready.head->turn) < 0);
 }
 
+/* Move some from the front to the end: whoever is near the front may become the first. */
+static void rotate(struct worker *w, struct task_queue *q)
+{
+	for (size_t n = seed_below(&w->rt->seed, SEEDED_REACH); n > 0 && q->head != q->tail; n--)
+		queue_push(w, q, queue_pop(q));
+}
+
+/* None when stopping; with a seed any that can run, and perhaps a look at events after it. */
+static __attribute__((noinline)) struct task *pick_unusual(struct worker *w)
+{
+	struct seed *seed = &w->rt->seed;
+
+	if (!seed_in_use() || atomic_load_explicit(&w->rt->stopping, memory_order_relaxed))
+		return NULL;
+	if (w->next)
+		queue_push(w, &w->ready, w->next);
+	w->next = NULL;
+	if (seed_below(seed, 4) == 0)
+		w->dispatches = POLL_DISPATCHES - 1;
+	rotate(w, &w->ready);
+	rotate(w, &w->fresh);
+	return !w->ready.head || (w->fresh.head && seed_below(seed, 2)) ? queue_pop(&w->fresh)
+									: queue_pop(&w->ready);
+}
+
 static struct task *pick(struct worker *w)
 {
 	struct task *task = w->next;
 	bool others = w->ready.head || w->fresh.head;
 
-	if (__builtin_expect(atomic_load_explicit(&w->rt->stopping, memory_order_relaxed), 0))
-		return NULL;
+	if (__builtin_expect(atomic_load_explicit(&w->rt->unusual, memory_order_relaxed), 0))
+		return pick_unusual(w);
 	if (task && (!others || w->next_streak < NEXT_STREAK_MAX)) {
 		w->next = NULL;
 		w->next_streak++;
@@ -275,6 +312,7 @@ static void take_inbox(struct worker *w)
 			fresh_push(w, task);
 		else
 			ready_here(w, task);
+		w->remote_wakes++;
 	}
 }
 
@@ -380,7 +418,11 @@ static strand_time poll_events(struct worker *w)
 	if (announce_is_due(w, now)) {
 		announce_sweep(w, now);
 		publish_counters(w);
+		if (w->index == 0)
+			task_pool_trim(w->rt, now, TRIM_BUSY);
 	}
+	w->polled_at = now;
+	w->polled_dispatches = w->dispatches;
 	return now;
 }
 
@@ -444,6 +486,8 @@ static void leave(struct worker *w, enum leave how, void (*unlock)(void *), void
 	struct task *to = pick(w);
 
 	assert(to != from);
+	if (__builtin_expect(from->canary, 0))
+		overflow_check_canary(from);
 	w->leaving = from;
 	w->leaving_how = how;
 	w->leaving_unlock = unlock;
@@ -472,6 +516,14 @@ void sched_yield_task(struct worker *w)
 		poll_events(w);
 	if (w->next || w->ready.head || w->fresh.head || w->rt->stopping)
 		leave(w, LEAVE_YIELD, NULL, NULL);
+}
+
+void sched_perturb_seeded(void)
+{
+	struct worker *w = sched_this_worker;
+
+	if (w && w->current && seed_below(&w->rt->seed, w->rt->seed.calls_per_yield) == 0)
+		sched_yield_task(w);
 }
 
 _Noreturn void sched_exit_task(void)
@@ -511,28 +563,54 @@ static void sleep_until(struct worker *w, strand_time until)
 		if (poll)
 			take_io(w, until);
 		else
-			futex_wait(&w->sleeping, SLEEPS_ON_FUTEX, until);
+			futex_wait(&w->sleeping, SLEEPS_ON_FUTEX,
+				   seed_in_use() ? seed_real_time(&w->rt->seed, until) : until);
 	}
 	atomic_fetch_sub(&w->rt->idle, 1);
 	atomic_store(&w->sleeping, AWAKE);
+}
+
+/*
+ * With a seed: time jumps, unless something outside may make a task ready before that. Then
+ * it passes, in small steps, as not everything outside that ends also wakes the worker.
+ */
+static void sleep_seeded(struct worker *w, strand_time until)
+{
+	struct seed *seed = &w->rt->seed;
+	bool outside = w->poller.waiting || block_is_busy(&w->rt->blocking);
+
+	if (outside && until - seed->now > SEEDED_STEP && until != STRAND_FOREVER)
+		until = seed->now + SEEDED_STEP;
+	if (outside || until == STRAND_FOREVER)
+		sleep_until(w, until);
+	if (until != STRAND_FOREVER && seed->now < until)
+		seed->now = until;
 }
 
 /* Nothing to run: tell of the parked tasks, then sleep until something may have changed. */
 static void idle(struct worker *w, strand_time now)
 {
 	strand_time until = announce_sweep(w, now);
+	strand_time trim = w->index ? STRAND_FOREVER : task_pool_trim(w->rt, now, TRIM_IDLE);
 	struct task *timer = timers_first(&w->timers);
 
 	publish_counters(w);
 	if (timer && timer->deadline < until)
 		until = timer->deadline;
-	if (until > now)
+	if (trim < until)
+		until = trim;
+	if (until <= now)
+		return;
+	if (seed_in_use())
+		sleep_seeded(w, until);
+	else
 		sleep_until(w, until);
 }
 
 static void run(struct worker *w, struct task *task)
 {
 	set_running(w, task);
+	w->polled_dispatches = w->dispatches + 1; /* the look at the clock was just now */
 	fiber_leave(&w->fiber, &task->fiber, false);
 	switch_stack(&w->loop_sp, task->sp);
 	fiber_arrive(&w->fiber);
@@ -544,6 +622,7 @@ void sched_run(struct worker *w)
 {
 	sched_this_worker = w;
 	fiber_of_thread(&w->fiber);
+	overflow_thread_begin(&w->alt_stack);
 	while (!atomic_load(&w->rt->stopping)) {
 		strand_time now = poll_events(w);
 		struct task *task = pick(w);
@@ -556,6 +635,7 @@ void sched_run(struct worker *w)
 			idle(w, now);
 	}
 	publish_counters(w);
+	overflow_thread_end(&w->alt_stack);
 	sched_this_worker = NULL;
 }
 

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include "strand/announce.h"
+#include "strand/overflow.h"
 #include "strand/poller.h"
 #include "strand/runtime.h"
 #include "strand/task.h"
@@ -24,7 +25,10 @@ struct worker {
 	/* What only this worker touches. */
 	struct runtime *rt;
 	unsigned index;
-	unsigned dispatches;
+	uint64_t dispatches;
+	uint64_t polled_dispatches; /* as of the last look at the clock */
+	strand_time polled_at;
+	uint64_t steals, remote_wakes;
 	unsigned next_streak;
 	_Atomic uint32_t turn;   /* of the next task that is queued */
 	struct task *current;    /* NULL in the loop */
@@ -38,6 +42,7 @@ struct worker {
 	void *leaving_lock;
 	struct timers timers;
 	struct poller poller;
+	struct alt_stack alt_stack;
 	struct announcer announcer;
 	uint64_t spawned, exited; /* since they were last added to the descriptor */
 	pthread_t thread;
@@ -47,6 +52,8 @@ struct worker {
 	struct task_queue fresh;          /* new tasks: any worker may take them */
 	_Atomic(struct task *) inbox;     /* woken or spawned by others; newest first */
 	_Atomic(struct task *) cancelled; /* to be interrupted, by task->next_cancelled */
+	_Atomic uint64_t asked_dispatches; /* as somebody saw them who asked for counters */
+	_Atomic strand_time asked_at;      /* since when they are known to be that many */
 	_Atomic unsigned sleeping;        /* enum sleeping; also the futex it sleeps on */
 };
 
@@ -67,11 +74,24 @@ static inline struct task *sched_current_task(void)
  */
 void sched_park(struct worker *w, struct task *task, void (*unlock)(void *), void *lock);
 
+void sched_perturb_seeded(void);
+
 /* sched_ready - run a task that is in state READY (was parked) or NEW. From anywhere. */
 void sched_ready(struct runtime *rt, struct task *task);
 
 /* The task's cancelled flag was set: have its worker interrupt it, if it is parked. */
 void sched_cancel(struct task *task);
+
+/*
+ * sched_perturb - with a seed (seed.h): perhaps let others run.
+ * Every public call that others can notice begins with it, so that they come between any two.
+ * Not to be called with a lock held.
+ */
+static inline void sched_perturb(void)
+{
+	if (seed_in_use())
+		sched_perturb_seeded();
+}
 
 /* Let others run; the current task stays ready. */
 void sched_yield_task(struct worker *w);

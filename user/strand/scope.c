@@ -36,13 +36,14 @@ static void cancel_all(struct strand_scope *scope)
 {
 	scope->cancelled = true;
 	for (struct list *l = scope->handles.next; l != &scope->handles; l = l->next)
-		strand_cancel(list_entry(l, struct strand_task, in_scope));
+		handle_cancel(list_entry(l, struct strand_task, in_scope));
 }
 
 int strand_scope_cancel(struct strand_scope *scope)
 {
 	if (!scope)
 		return -EINVAL;
+	sched_perturb();
 	lock_take(&scope->object.lock);
 	cancel_all(scope);
 	lock_release(&scope->object.lock);
@@ -63,6 +64,7 @@ int strand_scope_go(struct strand_scope *scope, const struct strand_task_options
 
 	if (!scope)
 		return -EINVAL;
+	sched_perturb();
 	lock_take(&scope->object.lock);
 	r = check_open(scope);
 	if (r == 0)
@@ -123,6 +125,7 @@ int strand_scope_wait(struct strand_scope *scope)
 
 	if (!scope || !rt)
 		return -EINVAL;
+	sched_perturb();
 	lock_take(&scope->object.lock);
 	scope->closing = true;
 	lock_release(&scope->object.lock);

@@ -65,8 +65,11 @@ static void unlock_all(void *context)
 static size_t random_below(size_t n)
 {
 	static _Thread_local uint32_t state;
+	struct worker *w = sched_this_worker;
 	uint32_t x = state ? state : (uint32_t)(uintptr_t)&state | 1;
 
+	if (seed_in_use() && w)
+		return seed_below(&w->rt->seed, n);
 	x ^= x << 13;
 	x ^= x >> 17;
 	x ^= x << 5;
@@ -166,6 +169,7 @@ int strand_select(struct strand_case *cases, size_t count, strand_time deadline)
 
 	if (!are_valid(cases, count))
 		return -EINVAL;
+	sched_perturb();
 	s.cases = cases;
 	s.count = count;
 	s.order_count = 0;

@@ -11,6 +11,7 @@
 #include <strand.h>
 
 #include "strand/parking.h"
+#include "strand/sched.h"
 
 #define WAITERS     ((uint64_t)1)
 #define PERMITS_MAX (UINT64_MAX >> 2)
@@ -86,6 +87,7 @@ int strand_semaphore_acquire(struct strand_semaphore *semaphore, uint32_t permit
 
 	if (!semaphore || !permits)
 		return -EINVAL;
+	sched_perturb();
 	word = __atomic_load_n(&semaphore->word, __ATOMIC_RELAXED);
 	while (!(word & WAITERS) && word >> 1 >= permits) {
 		if (swap(semaphore, &word, word - ((uint64_t)permits << 1)))
@@ -134,6 +136,7 @@ int strand_semaphore_release(struct strand_semaphore *semaphore, uint32_t permit
 
 	if (!semaphore || !permits)
 		return -EINVAL;
+	sched_perturb();
 	r = add(semaphore, permits);
 	return r == -EAGAIN ? add_and_wake(semaphore, permits) : r;
 }

@@ -11,62 +11,7 @@
 #include "strand/runtime.h"
 #include "strand/sched.h"
 #include "strand/switch.h"
-
-#define SLAB_TASKS 128
-
-/* ---- the pool -------------------------------------------------------------------- */
-
-/* Called with the pool's lock held. */
-static void add_slab(struct runtime *rt)
-{
-	struct task_slab *slab =
-		memory_map(&rt->memory, sizeof(*slab) + SLAB_TASKS * sizeof(struct task));
-
-	if (!slab)
-		return;
-	for (size_t i = SLAB_TASKS; i-- > 0;) {
-		slab->tasks[i].next = rt->tasks.bare;
-		rt->tasks.bare = &slab->tasks[i];
-	}
-	slab->count = SLAB_TASKS;
-	slab->next = rt->tasks.slabs;
-	rt->tasks.slabs = slab;
-}
-
-static struct task *pop(struct task **list)
-{
-	struct task *task = *list;
-
-	if (task)
-		*list = task->next;
-	return task;
-}
-
-/* Last in, first out: the stack that was used last is still in the cache. */
-static struct task *pool_take(struct runtime *rt, bool with_stack)
-{
-	struct task *task = NULL;
-
-	lock_take(&rt->tasks.lock);
-	if (with_stack)
-		task = pop(&rt->tasks.free);
-	if (!task && !rt->tasks.bare)
-		add_slab(rt);
-	if (!task)
-		task = pop(&rt->tasks.bare);
-	lock_release(&rt->tasks.lock);
-	return task;
-}
-
-static void pool_give(struct runtime *rt, struct task *task)
-{
-	struct task **list = task->stack.base ? &rt->tasks.free : &rt->tasks.bare;
-
-	lock_take(&rt->tasks.lock);
-	task->next = *list;
-	*list = task;
-	lock_release(&rt->tasks.lock);
-}
+#include "strand/task_pool.h"
 
 /* ---- tasks ----------------------------------------------------------------------- */
 
@@ -97,13 +42,13 @@ struct task *task_new(struct runtime *rt, const struct strand_task_options *opti
 {
 	struct task *parent = sched_current_task();
 	size_t stack_size = options ? options->stack_size : 0;
-	struct task *task = pool_take(rt, stack_size == 0);
+	struct task *task = task_pool_take(rt, stack_size == 0);
 
 	if (!task)
 		return NULL;
 	if (!task->stack.base &&
 	    stack_new(&rt->stacks, &rt->memory, stack_size, &task->stack) < 0) {
-		pool_give(rt, task);
+		task_pool_give(rt, task);
 		return NULL;
 	}
 	task->id = atomic_fetch_add_explicit(&rt->tasks.last_id, 1, memory_order_relaxed) + 1;
@@ -122,6 +67,7 @@ struct task *task_new(struct runtime *rt, const struct strand_task_options *opti
 		set_name(task, options->name);
 	else
 		memcpy(task->name, parent ? parent->name : "", parent ? sizeof(task->name) : 1);
+	task->canary = task->stack.guard == STACK_GUARD_CANARY;
 	fiber_new(&task->fiber, &task->stack);
 	task->sp = switch_prepare(stack_top(&task->stack), task);
 	atomic_store_explicit(&task->state, TASK_NEW, memory_order_release);
@@ -134,10 +80,7 @@ void task_free(struct runtime *rt, struct task *task)
 {
 	fiber_done(&task->fiber);
 	atomic_store_explicit(&task->state, TASK_FREE, memory_order_release);
-	/* When the main task has ended, others may still use what lies on its stack. */
-	if (task->stack.size != STACK_DEFAULT_SIZE && !atomic_load(&rt->stopping))
-		stack_free(&rt->memory, &task->stack);
-	pool_give(rt, task);
+	task_pool_give(rt, task);
 }
 
 /* ---- the first and the last of a task ---------------------------------------------- */
@@ -238,11 +181,13 @@ int task_spawn(const struct strand_task_options *options, void (*fn)(void *), vo
 
 int strand_go(void (*fn)(void *), void *arg)
 {
+	sched_perturb();
 	return task_spawn(NULL, fn, arg, (uintptr_t)__builtin_return_address(0), NULL, NULL);
 }
 
 int strand_go_with(const struct strand_task_options *options, void (*fn)(void *), void *arg)
 {
+	sched_perturb();
 	return task_spawn(options, fn, arg, (uintptr_t)__builtin_return_address(0), NULL, NULL);
 }
 

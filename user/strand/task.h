@@ -38,6 +38,7 @@
 #include "strand/rwlock.h"
 #include "strand/sanitizers.h"
 #include "strand/stack.h"
+#include "strand/task_pool.h"
 
 struct worker;
 struct sleeper;
@@ -68,12 +69,13 @@ struct task {
 	void *sp;                      /* I1 */
 	_Atomic uint32_t state;        /* enum task_state */
 	bool announced;                /* the observer was told of this park; the worker's */
+	bool canary;                   /* its stack has one, to be looked at */
 	uint8_t reason;                /* enum strand_wait_reason */
 	bool migrates; /* STRAND_MIGRATE */
 	struct worker *_Atomic worker; /* NULL until it has started */
 	struct task *next;             /* in a queue, an inbox or a free list */
 	uint32_t turn;                 /* its place over all queues of a worker */
-	struct list parked;            /* in worker->parked, in park order */
+	struct list parked;            /* in worker->parked, in park order; of the pool, if it is free */
 	_Atomic uint64_t generation;   /* I3 */
 	strand_time since;             /* of the park; 0: not stamped yet */
 	uintptr_t object;              /* what it waits on, 0: nothing */
@@ -106,14 +108,6 @@ struct task_slab {
 	struct task_slab *next;
 	size_t count;
 	struct task tasks[];
-};
-
-struct task_pool {
-	struct lock lock;
-	struct task_slab *slabs; /* only ever grows */
-	struct task *free;       /* with a stack of the default size */
-	struct task *bare;       /* without a stack */
-	_Atomic uint64_t last_id;
 };
 
 /* A task in state NEW, or NULL. */

@@ -3,17 +3,15 @@
 #include <errno.h>
 #include <sched.h>
 #include <strand.h>
-#include <time.h>
 
 #include "strand/sched.h"
 #include "strand/waiter.h"
 
 strand_time strand_now(void)
 {
-	struct timespec ts;
+	struct worker *w = sched_this_worker;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (strand_time)ts.tv_sec * STRAND_SECOND + ts.tv_nsec;
+	return seed_in_use() && w ? seed_now(&w->rt->seed) : clock_now();
 }
 
 void strand_yield(void)
@@ -35,6 +33,7 @@ int strand_sleep(strand_time until)
 	strand_time deadline = until;
 	int r;
 
+	sched_perturb();
 	if (until <= strand_now()) {
 		strand_yield();
 		return 0;

@@ -10,6 +10,7 @@
 #include <strand.h>
 
 #include "strand/parking.h"
+#include "strand/sched.h"
 
 #define WAITERS   ((uint64_t)1)
 #define COUNT_MAX (INT64_MAX >> 2)
@@ -67,6 +68,7 @@ int strand_waitgroup_add(struct strand_waitgroup *group, int64_t count)
 
 	if (!group)
 		return -EINVAL;
+	sched_perturb();
 	r = change(group, count, false, &wake);
 	return r == -EAGAIN ? change_and_wake(group, count) : r;
 }
@@ -110,6 +112,7 @@ int strand_waitgroup_wait(struct strand_waitgroup *group, strand_time deadline)
 
 	if (!group)
 		return -EINVAL;
+	sched_perturb();
 	if (__atomic_load_n(&group->word, __ATOMIC_ACQUIRE) >> 1 == 0)
 		return 0;
 	return wait_for_zero(group, deadline, &where);

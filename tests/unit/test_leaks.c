@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* strand_leaks: what a program can prove of itself. */
+#include <errno.h>
+#include <string.h>
+#include "strand_test.h"
+
+struct seen {
+	size_t count;
+	uint64_t task[16];
+	char reason[16][32], name[16][24];
+	void (*entry[16])(void *);
+	size_t stack_count[16];
+};
+
+static void see(const struct strand_leak *leak, void *arg)
+{
+	struct seen *seen = arg;
+	size_t i = seen->count++;
+
+	if (i >= 16)
+		return;
+	seen->task[i] = leak->task;
+	strncpy(seen->reason[i], leak->reason, sizeof(seen->reason[i]) - 1);
+	strncpy(seen->name[i], leak->name, sizeof(seen->name[i]) - 1);
+	seen->entry[i] = leak->entry;
+	seen->stack_count[i] = leak->stack_count;
+}
+
+static void receive(void *arg)
+{
+	strand_chan_recv(arg, STRAND_FOREVER, NULL);
+}
+
+static void receive_from_nil(void *arg)
+{
+	(void)arg;
+	strand_chan_recv(NULL, STRAND_FOREVER, NULL);
+}
+
+static void select_nothing(void *arg)
+{
+	(void)arg;
+	strand_select(NULL, 0, STRAND_FOREVER);
+}
+
+static void select_one(void *arg)
+{
+	struct strand_case cases[2] = {{STRAND_CASE_RECV, arg, NULL, 0},
+				       {STRAND_CASE_SEND, NULL, NULL, 0}};
+
+	strand_select(cases, 2, STRAND_FOREVER);
+}
+
+static int join_it(void *arg)
+{
+	return strand_join(arg, STRAND_FOREVER, NULL);
+}
+
+static int receive_as_spawned(void *arg)
+{
+	return strand_chan_recv(arg, STRAND_FOREVER, NULL);
+}
+
+/* All in tasks that end, so that no live frame holds a channel or a handle. */
+static void leak_each(void *arg)
+{
+	struct strand_task_options named = {.size = sizeof(named), .name = "receiver"};
+	struct strand_chan *chan;
+	struct strand_task *target, *joiner;
+
+	(void)arg;
+	strand_chan_new(0, 0, &chan);
+	expect_eq(strand_go_with(&named, receive, chan), 0);
+	strand_chan_new(0, 0, &chan);
+	expect_eq(strand_go(select_one, chan), 0);
+	expect_eq(strand_go(receive_from_nil, NULL), 0);
+	expect_eq(strand_go(select_nothing, NULL), 0);
+	strand_chan_new(0, 0, &chan);
+	expect_eq(strand_spawn(NULL, receive_as_spawned, chan, &target), 0);
+	expect_eq(strand_spawn(NULL, join_it, target, &joiner), 0);
+	strand_task_unref(joiner);
+}
+
+/* Calls that give way to all tasks that are ready, until they have parked. */
+static void settle(void)
+{
+	strand_sleep(strand_now() + 20 * STRAND_MILLISECOND);
+}
+
+static size_t count_reason(const struct seen *seen, const char *reason)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < seen->count; i++)
+		n += !strcmp(seen->reason[i], reason);
+	return n;
+}
+
+static int each_reason(void *arg)
+{
+	struct strand_leaks_result result;
+	struct seen seen = {0};
+
+	(void)arg;
+	expect_eq(strand_go(leak_each, NULL), 0);
+	settle();
+	for (int i = 0; i < 2; i++) {
+		memset(&seen, 0, sizeof(seen));
+		expect_eq(strand_leaks(0, see, &seen, &result), 6);
+		expect_eq(seen.count, 6);
+		expect_eq(count_reason(&seen, "chan receive"), 2);
+		expect_eq(count_reason(&seen, "chan receive (nil chan)"), 1);
+		expect_eq(count_reason(&seen, "select"), 1);
+		expect_eq(count_reason(&seen, "select (no cases)"), 1);
+		expect_eq(count_reason(&seen, "join"), 1);
+		expect_eq(result.leaked, 6);
+		expect_eq(result.candidates, 6);
+		expect_true(result.cause[0] == '\0');
+		expect_true(result.pause > 0 && result.total >= result.pause);
+	}
+	for (size_t i = 0; i < seen.count; i++) {
+		expect_true(seen.stack_count[i] >= 1);
+		if (seen.entry[i] == receive)
+			expect_true(!strcmp(seen.name[i], "receiver"));
+	}
+	return 0;
+}
+
+static void test_each_reason(void **state)
+{
+	(void)state;
+	run_tasks(each_reason, NULL);
+}
+
+static struct strand_chan *global;
+
+/* A global, a live frame, a handle that is held, a deadline: none of these is leaked. */
+static int nothing_leaked(void *arg)
+{
+	struct strand_chan *local;
+	struct strand_task *held;
+	struct seen seen = {0};
+
+	(void)arg;
+	expect_eq(strand_chan_new(0, 0, &global), 0);
+	expect_eq(strand_chan_new(0, 0, &local), 0);
+	expect_eq(strand_go(receive, global), 0);
+	expect_eq(strand_go(select_one, local), 0);
+	expect_eq(strand_spawn(NULL, receive_as_spawned, NULL, &held), 0);
+	settle();
+	expect_eq(strand_leaks(0, see, &seen, NULL), 0);
+	expect_eq(seen.count, 0);
+	expect_eq(strand_cancel(held), 0);
+	expect_eq(strand_join(held, STRAND_FOREVER, NULL), 0);
+	strand_task_unref(held);
+	strand_chan_close(local);
+	strand_chan_close(global);
+	strand_yield();
+	return 0;
+}
+
+static void test_nothing_leaked(void **state)
+{
+	(void)state;
+	run_tasks(nothing_leaked, NULL);
+}
+
+static int young_ones(void *arg)
+{
+	struct strand_leaks_result result;
+
+	(void)arg;
+	expect_eq(strand_go(receive_from_nil, NULL), 0);
+	settle();
+	expect_eq(strand_leaks(3600 * STRAND_SECOND, NULL, NULL, &result), 0);
+	expect_eq(result.candidates, 0);
+	expect_eq(strand_leaks(0, NULL, NULL, NULL), 1);
+	return 0;
+}
+
+static void test_young_ones(void **state)
+{
+	(void)state;
+	run_tasks(young_ones, NULL);
+}
+
+static void test_unobserved(void **state)
+{
+	(void)state;
+	setenv("STRAND_OBSERVE", "0", 1);
+	run_tasks(each_reason, NULL);
+	unsetenv("STRAND_OBSERVE");
+}
+
+static void test_without_runtime(void **state)
+{
+	(void)state;
+	assert_int_equal(strand_leaks(0, NULL, NULL, NULL), -ENXIO);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_reason),     cmocka_unit_test(test_nothing_leaked),
+		cmocka_unit_test(test_young_ones),      cmocka_unit_test(test_unobserved),
+		cmocka_unit_test(test_without_runtime),
+	};
+
+	alarm(60);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Free tasks: last in, first out, and no more memory than lately needed.
+ *
+ * The stack that was used last is still in the cache and in the page tables, so warm tasks
+ * are taken from the front of a list. A burst leaves many behind: those that were free all
+ * through an interval are at its back. They are the surplus: their stacks' memory goes
+ * back to the system, and they to the cold list, which is used when nothing is warm. So a
+ * program whose bursts come more often than the interval never pays for new pages.
+ */
+#include "strand/task_pool.h"
+
+#include "strand/runtime.h"
+#include "strand/stack.h"
+#include "strand/task.h"
+
+#define SLAB_TASKS    128
+
+/* A free stack costs 4 to 64 KiB of memory, a page fault 1 us and more. */
+#define TRIM_INTERVAL (1 * STRAND_SECOND)
+
+/* So many warm tasks stay for ever: 256 KiB, if each has touched one page. */
+#define TRIM_RESERVE  64
+
+void task_pool_init(struct task_pool *pool)
+{
+	list_init(&pool->warm);
+}
+
+/* Called with the pool's lock held. */
+static void add_slab(struct runtime *rt)
+{
+	struct task_slab *slab =
+		memory_map(&rt->memory, sizeof(*slab) + SLAB_TASKS * sizeof(struct task));
+
+	if (!slab)
+		return;
+	for (size_t i = SLAB_TASKS; i-- > 0;) {
+		slab->tasks[i].next = rt->tasks.bare;
+		rt->tasks.bare = &slab->tasks[i];
+	}
+	slab->count = SLAB_TASKS;
+	slab->next = rt->tasks.slabs;
+	__atomic_store_n(&rt->tasks.slabs, slab, __ATOMIC_RELEASE);
+}
+
+static struct task *pop(struct task **list)
+{
+	struct task *task = *list;
+
+	if (task)
+		*list = task->next;
+	return task;
+}
+
+static void push(struct task **list, struct task *task)
+{
+	task->next = *list;
+	*list = task;
+}
+
+static struct task *take_warm(struct task_pool *pool, struct list *node)
+{
+	list_remove(node);
+	pool->warm_count--;
+	if (pool->warm_count < pool->warm_min)
+		pool->warm_min = pool->warm_count;
+	return list_entry(node, struct task, parked);
+}
+
+static struct task *take_cold(struct task_pool *pool)
+{
+	struct task *task = pop(&pool->cold);
+
+	if (task)
+		pool->cold_count--;
+	return task;
+}
+
+struct task *task_pool_take(struct runtime *rt, bool with_stack)
+{
+	struct task_pool *pool = &rt->tasks;
+	struct task *task = NULL;
+
+	lock_take(&pool->lock);
+	if (with_stack)
+		task = pool->warm_count ? take_warm(pool, pool->warm.next) : take_cold(pool);
+	if (!task && !pool->bare)
+		add_slab(rt);
+	if (!task)
+		task = pop(&pool->bare);
+	lock_release(&pool->lock);
+	return task;
+}
+
+void task_pool_give(struct runtime *rt, struct task *task)
+{
+	struct task_pool *pool = &rt->tasks;
+
+	bool special = task->stack.base && task->stack.size != STACK_DEFAULT_SIZE;
+
+	/* When the main task has ended, others may still use what lies on its stack. */
+	if (special && atomic_load(&rt->stopping))
+		return;
+	lock_take(&pool->lock);
+	if (special) /* under the lock: strand_dump() reads stacks */
+		stack_free(&rt->stacks, &rt->memory, &task->stack);
+	if (task->stack.base) {
+		list_prepend(&pool->warm, &task->parked);
+		pool->warm_count++;
+	} else {
+		push(&pool->bare, task);
+	}
+	lock_release(&pool->lock);
+}
+
+/* Take up to max surplus tasks from the back of the warm ones. */
+static struct task *take_surplus(struct task_pool *pool, strand_time now, unsigned max)
+{
+	struct task *taken = NULL;
+
+	if (now - pool->trim_started >= TRIM_INTERVAL) {
+		pool->surplus = pool->warm_min;
+		pool->warm_min = pool->warm_count;
+		pool->trim_started = now;
+	}
+	while (max-- && pool->surplus && pool->warm_count > TRIM_RESERVE) {
+		push(&taken, take_warm(pool, pool->warm.prev));
+		pool->surplus--;
+	}
+	return taken;
+}
+
+strand_time task_pool_trim(struct runtime *rt, strand_time now, unsigned max)
+{
+	struct task_pool *pool = &rt->tasks;
+	struct task *taken, *task;
+	strand_time again;
+
+	if (__atomic_load_n(&pool->warm_count, __ATOMIC_RELAXED) <= TRIM_RESERVE)
+		return STRAND_FOREVER;
+	lock_take(&pool->lock);
+	taken = take_surplus(pool, now, max);
+	lock_release(&pool->lock);
+	for (task = taken; task; task = task->next)
+		stack_trim(&task->stack);
+	lock_take(&pool->lock);
+	while ((task = pop(&taken))) {
+		push(&pool->cold, task);
+		pool->cold_count++;
+	}
+	again = pool->surplus ? now : pool->trim_started + TRIM_INTERVAL;
+	if (pool->warm_count <= TRIM_RESERVE)
+		again = STRAND_FOREVER;
+	lock_release(&pool->lock);
+	return again;
+}
