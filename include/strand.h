@@ -140,6 +140,24 @@ STRAND_API const char *strand_task_name(void);
  */
 STRAND_API int strand_task_set_name(const char *name);
 
+/* ---- task-local storage ------------------------------------------------------------ */
+
+#define STRAND_LOCALS_MAX 8 /* keys in a process */
+
+/*
+ * strand_local_new - make a key under which each task keeps a pointer of its own.
+ * @destructor  called with the pointer when a task ends that has set one; may be NULL. Runs in
+ *              that task and may park.
+ * Returns the key (0 or more), or -ENOSPC: all are taken. Keys are never given back.
+ */
+STRAND_API int strand_local_new(void (*destructor)(void *));
+
+/* strand_local_get - the calling task's pointer; NULL if it has set none, or in a plain thread. */
+STRAND_API void *strand_local_get(int key);
+
+/* strand_local_set - returns 0, -EINVAL (no such key), -ENXIO (in a plain thread). */
+STRAND_API int strand_local_set(int key, void *value);
+
 /* ---- tasks that somebody waits for ---------------------------------------------- */
 
 /*

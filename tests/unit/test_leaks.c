@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* strand_leaks: what a program can prove of itself. */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include "strand_test.h"
 
@@ -96,6 +98,10 @@ static size_t count_reason(const struct seen *seen, const char *reason)
 	return n;
 }
 
+/*
+ * The first test: channels have addresses that were never used before, so no dead word on the
+ * main thread's stack happens to name one.
+ */
 static int each_reason(void *arg)
 {
 	struct strand_leaks_result result;
@@ -129,7 +135,13 @@ static int each_reason(void *arg)
 static void test_each_reason(void **state)
 {
 	(void)state;
-	run_tasks(each_reason, NULL);
+	run_tasks_with(2, each_reason, NULL);
+}
+
+/* Keep a pointer where no search finds it. */
+static void hide(void *pointer)
+{
+	*(uintptr_t *)pointer = ~*(uintptr_t *)pointer;
 }
 
 static struct strand_chan *global;
@@ -178,6 +190,95 @@ static int young_ones(void *arg)
 	return 0;
 }
 
+/* ---- cancelled, but not awake yet -------------------------------------------------- */
+
+static _Atomic int asked;
+
+static void *ask_from_outside(void *arg)
+{
+	(void)arg;
+	atomic_store(&asked, 1 + strand_leaks(0, NULL, NULL, NULL));
+	return NULL;
+}
+
+/*
+ * The task's worker is busy, so the cancellation waits on its list: nothing in memory points to
+ * the task any more, and yet it is going to wake.
+ */
+static int cancelled_but_parked(void *arg)
+{
+	struct strand_chan *chan;
+	struct strand_task *task;
+	pthread_t thread;
+	int result;
+
+	(void)arg;
+	expect_eq(strand_chan_new(0, 0, &chan), 0);
+	expect_eq(strand_spawn(NULL, receive_as_spawned, chan, &task), 0);
+	settle();
+	expect_eq(strand_cancel(task), 0);
+	strand_task_ref(task);
+	hide(&task);
+	hide(&chan);
+	atomic_store(&asked, 0);
+	expect_eq(pthread_create(&thread, NULL, ask_from_outside, NULL), 0);
+	while (!atomic_load(&asked))
+		; /* and never give way */
+	expect_eq(atomic_load(&asked), 1);
+	hide(&task);
+	hide(&chan);
+	expect_eq(strand_join(task, STRAND_FOREVER, &result), 0);
+	expect_eq(result, -ECANCELED);
+	pthread_join(thread, NULL);
+	strand_task_unref(task);
+	strand_task_unref(task);
+	strand_chan_unref(chan);
+	return 0;
+}
+
+static void test_cancelled_but_parked(void **state)
+{
+	(void)state;
+	run_tasks_with(1, cancelled_but_parked, NULL);
+}
+
+/* ---- task-locals -------------------------------------------------------------------- */
+
+static int key = -1;
+
+static void keep_in_local(void *arg)
+{
+	expect_eq(strand_local_set(key, arg), 0);
+	strand_sleep(strand_now() + 3600 * STRAND_SECOND);
+}
+
+static void hold_in_local(void *arg)
+{
+	struct strand_chan *chan;
+
+	(void)arg;
+	expect_eq(strand_chan_new(0, 0, &chan), 0);
+	expect_eq(strand_go(keep_in_local, chan), 0);
+	expect_eq(strand_go(receive, chan), 0);
+}
+
+static int locals_are_live(void *arg)
+{
+	(void)arg;
+	if (key < 0)
+		key = strand_local_new(NULL);
+	expect_eq(strand_go(hold_in_local, NULL), 0);
+	settle();
+	expect_eq(strand_leaks(0, NULL, NULL, NULL), 0);
+	return 0;
+}
+
+static void test_locals_are_live(void **state)
+{
+	(void)state;
+	run_tasks(locals_are_live, NULL);
+}
+
 static void test_young_ones(void **state)
 {
 	(void)state;
@@ -188,7 +289,7 @@ static void test_unobserved(void **state)
 {
 	(void)state;
 	setenv("STRAND_OBSERVE", "0", 1);
-	run_tasks(each_reason, NULL);
+	run_tasks(young_ones, NULL);
 	unsetenv("STRAND_OBSERVE");
 }
 
@@ -203,7 +304,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_reason),     cmocka_unit_test(test_nothing_leaked),
 		cmocka_unit_test(test_young_ones),      cmocka_unit_test(test_unobserved),
-		cmocka_unit_test(test_without_runtime),
+		cmocka_unit_test(test_without_runtime), cmocka_unit_test(test_cancelled_but_parked),
+		cmocka_unit_test(test_locals_are_live),
 	};
 
 	alarm(60);

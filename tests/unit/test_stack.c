@@ -121,7 +121,7 @@ static void test_special_sizes(void **state)
 		assert_true(s.size != STACK_DEFAULT_SIZE); /* or it would be taken for a slab's */
 		use(&s, 2);
 		expect_guard(&s);
-		stack_free(&memory, &s);
+		stack_free(&pool, &memory, &s);
 		assert_null(s.base);
 		assert_int_equal(s.size, 0);
 		if (regions)

@@ -220,9 +220,9 @@ int strand_chan_send(struct strand_chan *chan, const void *element, strand_time 
 	struct waiter *receiver = NULL;
 	int r;
 
+	sched_perturb();
 	if (!chan)
 		return nil_wait(STRAND_WAIT_CHAN_SEND_NIL, deadline, &where);
-	sched_perturb();
 	lock_take(&chan->object.lock);
 	r = chan_try_send(chan, element, &receiver);
 	if (r == -EAGAIN)
@@ -242,9 +242,9 @@ int strand_chan_recv(struct strand_chan *chan, strand_time deadline, void *ret_e
 	struct waiter *sender = NULL;
 	int r;
 
+	sched_perturb();
 	if (!chan)
 		return nil_wait(STRAND_WAIT_CHAN_RECEIVE_NIL, deadline, &where);
-	sched_perturb();
 	lock_take(&chan->object.lock);
 	r = chan_try_recv(chan, ret_element, &sender);
 	if (r == -EAGAIN)

@@ -161,6 +161,8 @@ static bool is_candidate(const struct task *task, const struct leakgc_limits *li
 {
 	if (task->state != TASK_PARKED || !waits_only_for_others(task))
 		return false;
+	if (task->cancelled) /* its worker may just not have got round to waking it */
+		return false;
 	if (!limits->min_age_ns)
 		return true;
 	return task->since && (uint64_t)(now - task->since) >= limits->min_age_ns;
@@ -172,7 +174,9 @@ static uintptr_t live_stack_lo(const struct task *task, const struct leakgc_thre
 {
 	uintptr_t base = (uintptr_t)task->stack.base, top = (uintptr_t)stack_top(&task->stack);
 
-	if (task->state == TASK_PARKED || task->state == TASK_READY)
+	if (task->state == TASK_MAKING)
+		return top;
+	if (task->state == TASK_PARKED || task->state == TASK_READY || task->state == TASK_NEW)
 		return (uintptr_t)task->sp;
 	for (size_t i = 0; task->state == TASK_RUNNING && i < thread_count; i++) {
 		if (threads[i].sp_low >= base && threads[i].sp_low < top)
@@ -191,7 +195,7 @@ static int describe_task(struct leakgc_world *world, struct task *task,
 		.stack_lo = live_stack_lo(task, threads, thread_count),
 		.stack_hi = (uintptr_t)stack_top(&task->stack),
 		.data_lo = (uintptr_t)&task->arg,
-		.data_hi = (uintptr_t)(&task->arg + 1),
+		.data_hi = (uintptr_t)(task->locals + STRAND_LOCALS_MAX),
 		.candidate = is_candidate(task, leakgc_world_limits(world), now),
 		.deadline = task->state == TASK_PARKED && task->deadline != STRAND_FOREVER,
 		.unwakeable = waits_on_nothing(task),

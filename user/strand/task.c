@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "strand/handle.h"
+#include "strand/local.h"
 #include "strand/probes.h"
 #include "strand/runtime.h"
 #include "strand/sched.h"
@@ -51,11 +52,13 @@ struct task *task_new(struct runtime *rt, const struct strand_task_options *opti
 		task_pool_give(rt, task);
 		return NULL;
 	}
+	atomic_store_explicit(&task->state, TASK_MAKING, memory_order_release);
 	task->id = atomic_fetch_add_explicit(&rt->tasks.last_id, 1, memory_order_relaxed) + 1;
 	task->parent = parent ? parent->id : 0;
 	task->fn = fn;
 	task->arg = arg;
 	task->created_pc = created_pc;
+	memset(task->locals, 0, sizeof(task->locals));
 	task->worker = NULL;
 	task->deadline = STRAND_FOREVER;
 	task->limit = parent ? parent->limit : STRAND_FOREVER;
@@ -101,6 +104,7 @@ _Noreturn void task_end(int result)
 
 	if (!task)
 		exit(0); /* a forked child returns from its last function, as from a last thread's */
+	local_task_ended(task);
 	handle_task_ended(task, result);
 	if (probes_tracing()) {
 		struct strand_rec_exit record = {

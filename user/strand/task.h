@@ -4,12 +4,13 @@
  *
  * States, and who may touch the task in each:
  *
- *     FREE ──task_new──► NEW ──first run──► RUNNING ──park──► PARKED
+ *     FREE ─► MAKING ──task_new──► NEW ──first run──► RUNNING ──park──► PARKED
  *      ▲                  (any worker may    │  ▲ ▲             │
  *      │                   take it)          │  │ └──run── READY ◄── wake
  *      └──────────── exit ◄──────────────────┘  └─ yield, via READY
  *
  *   FREE     on a free list; the pool owns it.
+ *   MAKING   task_new; from here on its argument is user data that the leak search looks at.
  *   NEW      on a queue; it has an argument but no stack content.
  *   RUNNING  only its worker, on the task's own stack.
  *   PARKED   its stack is saved and does not change. Whoever holds the lock of its wait
@@ -46,6 +47,7 @@ struct runtime;
 
 enum task_state {
 	TASK_FREE = 0,
+	TASK_MAKING,
 	TASK_NEW,
 	TASK_READY,
 	TASK_RUNNING,
@@ -96,7 +98,9 @@ struct task {
 	struct task *next_cancelled; /* in worker->cancelled */
 	strand_time limit;           /* of its scope: no deadline is later */
 	void (*fn)(void *);
-	void *arg; /* user data until the task has started, then cleared */
+	/* User data, scanned by the leak search; keep them together. */
+	void *arg; /* until the task has started, then cleared */
+	void *locals[STRAND_LOCALS_MAX];
 	uintptr_t created_pc;
 	struct stack stack;
 	struct fiber fiber;
