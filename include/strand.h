@@ -70,6 +70,9 @@ STRAND_API strand_time strand_now(void);
  * Context: a plain thread, usually main's. The calling thread becomes a worker.
  * Environment: STRAND_WORKERS=N sets the number of workers (1 if unset);
  * STRAND_OBSERVE=0 makes no control pipe, so no observer can ask for a search.
+ * STRAND_LEAKS=exit prints leaked tasks to stderr when fn has returned; if there are any, or
+ * the search is inconclusive, and fn returned 0, strand_main returns 1, or N with
+ * STRAND_LEAKS=exit,status=N.
  * STRAND_SEED=N makes one worker and draws from N in which order tasks run, also where they
  * need not let others run: at the beginning of a call. Time is virtual then: it jumps when all
  * tasks wait. The same N repeats a run of tasks that use nothing from outside.
@@ -684,6 +687,12 @@ STRAND_API size_t strand_task_stack_used(void);
  * Context: anywhere, signal handlers included unless STRAND_DUMP_SYMBOLS is given.
  */
 STRAND_API int strand_dump(int fd, unsigned flags);
+
+/*
+ * strand_leaks_print - search as strand_leaks does, and write what is leaked to a descriptor, as
+ * Go prints goroutines. Returns as strand_leaks, or -errno if it could not be written.
+ */
+STRAND_API int strand_leaks_print(int fd, strand_time min_age);
 
 #ifdef __cplusplus
 }

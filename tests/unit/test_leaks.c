@@ -293,6 +293,57 @@ static void test_unobserved(void **state)
 	unsetenv("STRAND_OBSERVE");
 }
 
+/* ---- text, and at exit ----------------------------------------------------------------- */
+
+static int leak_one(void *arg)
+{
+	(void)arg;
+	expect_eq(strand_go(receive_from_nil, NULL), 0);
+	return 0;
+}
+
+static int leak_none(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+/* What strand_main prints and returns with STRAND_LEAKS set. */
+static int run_at_exit(const char *setting, int (*fn)(void *), char *text, size_t room)
+{
+	int saved = dup(STDERR_FILENO), fds[2], result;
+	ssize_t n;
+
+	assert_int_equal(pipe(fds), 0);
+	dup2(fds[1], STDERR_FILENO);
+	setenv("STRAND_LEAKS", setting, 1);
+	result = strand_main(fn, NULL);
+	unsetenv("STRAND_LEAKS");
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(fds[1]);
+	n = read(fds[0], text, room - 1);
+	text[n > 0 ? n : 0] = '\0';
+	close(fds[0]);
+	return result;
+}
+
+static void test_at_exit(void **state)
+{
+	char text[4096];
+
+	(void)state;
+	assert_int_equal(run_at_exit("exit", leak_none, text, sizeof(text)), 0);
+	assert_string_equal(text, "");
+	assert_int_equal(run_at_exit("exit", leak_one, text, sizeof(text)), 1);
+	assert_non_null(strstr(text, " [chan receive (nil chan) (leaked)]:\n"));
+	assert_non_null(strstr(text, "\ncreated by "));
+	assert_non_null(strstr(text, "strand: 1 leaked task at exit\n"));
+	assert_int_equal(run_at_exit("exit,status=42", leak_one, text, sizeof(text)), 42);
+	assert_int_equal(run_at_exit("", leak_one, text, sizeof(text)), 0);
+	assert_string_equal(text, "");
+}
+
 static void test_without_runtime(void **state)
 {
 	(void)state;
@@ -305,7 +356,7 @@ int main(void)
 		cmocka_unit_test(test_each_reason),     cmocka_unit_test(test_nothing_leaked),
 		cmocka_unit_test(test_young_ones),      cmocka_unit_test(test_unobserved),
 		cmocka_unit_test(test_without_runtime), cmocka_unit_test(test_cancelled_but_parked),
-		cmocka_unit_test(test_locals_are_live),
+		cmocka_unit_test(test_locals_are_live), cmocka_unit_test(test_at_exit),
 	};
 
 	alarm(60);

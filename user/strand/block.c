@@ -109,6 +109,7 @@ static void *thread_main(void *arg)
 
 static int start_thread(struct runtime *rt)
 {
+	int saved_errno = errno;
 	pthread_attr_t attr;
 	pthread_t thread;
 	int r;
@@ -117,6 +118,7 @@ static int start_thread(struct runtime *rt)
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	r = pthread_create(&thread, &attr, thread_main, rt);
 	pthread_attr_destroy(&attr);
+	errno = saved_errno;
 	return -r;
 }
 
@@ -262,11 +264,16 @@ static __attribute__((noinline)) int make_call(struct runtime *rt, struct blocki
 	return r;
 }
 
+/* Not inlined: a task that migrates may have another errno than before it parked. */
+static __attribute__((noinline)) void set_errno(int error)
+{
+	errno = error;
+}
+
 int strand_block(int (*fn)(void *), void *arg, strand_time deadline, int *ret_result)
 {
 	struct frame where = CALLER_FRAME();
 	struct blocking_call call = {.fn = fn, .arg = arg};
-	int saved_errno = errno;
 	int r;
 
 	if (!fn)
@@ -278,8 +285,10 @@ int strand_block(int (*fn)(void *), void *arg, strand_time deadline, int *ret_re
 		return 0;
 	}
 	r = make_call(runtime_get(), &call, deadline, &where);
-	errno = r == 0 ? call.error : saved_errno;
-	if (r == 0 && ret_result)
+	if (r < 0)
+		return r;
+	set_errno(call.error);
+	if (ret_result)
 		*ret_result = call.result;
 	return r;
 }

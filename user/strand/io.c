@@ -40,13 +40,34 @@ struct io_call {
 			struct sockaddr *peer;
 			socklen_t *peer_size;
 		};
+		struct {
+			const struct sockaddr *address;
+			socklen_t address_size;
+		};
 	};
 };
 
 /* ---- waiting -------------------------------------------------------------------- */
 
-/* Returns 0 or -errno: -ETIMEDOUT, -EBADF. */
-static int poll_thread(int fd, unsigned events, strand_time deadline, unsigned *ret_ready)
+/* As a system call, with -errno for -1. */
+static int poll_once(struct pollfd *poll, strand_time left)
+{
+	struct timespec ts = {0, 0};
+	int saved_errno = errno;
+	int n;
+
+	if (left > 0)
+		ts = (struct timespec){left / STRAND_SECOND, left % STRAND_SECOND};
+	n = ppoll(poll, 1, left == STRAND_FOREVER ? NULL : &ts, NULL);
+	if (n < 0)
+		n = -errno;
+	errno = saved_errno;
+	return n;
+}
+
+/* Returns 0 or -errno: -ETIMEDOUT, -EBADF. Holds up the thread. */
+static __attribute__((noinline)) int poll_thread(int fd, unsigned events, strand_time deadline,
+						 unsigned *ret_ready)
 {
 	struct pollfd poll = {.fd = fd};
 
@@ -55,20 +76,18 @@ static int poll_thread(int fd, unsigned events, strand_time deadline, unsigned *
 	if (events & STRAND_WRITABLE)
 		poll.events |= POLLOUT;
 	for (;;) {
-		strand_time left = deadline <= 0 ? 0 : deadline - strand_now();
-		struct timespec ts = {0, 0};
-		int n;
+		strand_time left = deadline <= 0                ? 0
+				   : deadline == STRAND_FOREVER ? STRAND_FOREVER
+								: deadline - strand_now();
+		int n = poll_once(&poll, left);
 
-		if (left > 0)
-			ts = (struct timespec){left / STRAND_SECOND, left % STRAND_SECOND};
-		n = ppoll(&poll, 1, deadline == STRAND_FOREVER ? NULL : &ts, NULL);
-		if (n < 0 && errno != EINTR)
-			return -errno;
 		if (n > 0) {
 			*ret_ready = io_ready((unsigned)poll.revents, events);
 			return poll.revents & POLLNVAL ? -EBADF : 0;
 		}
-		if (left <= 0 && deadline != STRAND_FOREVER)
+		if (n < 0 && n != -EINTR)
+			return n;
+		if (left <= 0)
 			return -ETIMEDOUT;
 	}
 }
@@ -89,7 +108,6 @@ static int wait_ready(int fd, unsigned events, strand_time deadline, const struc
 int strand_wait_fd(int fd, unsigned events, strand_time deadline)
 {
 	struct frame where = CALLER_FRAME();
-	int saved_errno = errno;
 	unsigned ready = 0;
 	int r;
 
@@ -100,35 +118,40 @@ int strand_wait_fd(int fd, unsigned events, strand_time deadline)
 	r = poll_thread(fd, events, 0, &ready);
 	if (r == -ETIMEDOUT)
 		r = wait_ready(fd, events, deadline, &where, &ready);
-	errno = saved_errno;
 	return r < 0 ? r : (int)ready;
 }
 
 /*
- * Make the call until it does not block. perform() is like a system call, or returns a
- * negative number below -1, which is -errno of its own.
+ * One try. Returns -errno for -1. No task parks in here, so errno is one thread's: the
+ * compiler may remember its address, which a task that migrates must not.
  */
+static __attribute__((noinline)) ssize_t try_call(ssize_t (*perform)(struct io_call *),
+						  struct io_call *call)
+{
+	int saved_errno = errno;
+	ssize_t n = perform(call);
+
+	if (n < 0)
+		n = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	errno = saved_errno;
+	return n;
+}
+
+/* Make the call until it does not block. perform() is like a system call. */
 static ssize_t repeat(ssize_t (*perform)(struct io_call *), struct io_call *call,
 		      strand_time deadline, const struct frame *where)
 {
-	int saved_errno = errno;
-	ssize_t n;
-
-	while ((n = perform(call)) < 0) {
+	for (;;) {
+		ssize_t n = try_call(perform, call);
 		unsigned ready;
-		int r = 0;
 
-		if (errno == EAGAIN || errno == EWOULDBLOCK)
-			r = wait_ready(call->fd, call->events, deadline, where, &ready);
-		else if (errno != EINTR)
-			r = -errno;
-		if (r < 0) {
-			n = r;
-			break;
-		}
+		if (n == -EAGAIN)
+			n = wait_ready(call->fd, call->events, deadline, where, &ready);
+		else if (n != -EINTR)
+			return n;
+		if (n < 0 && n != -EINTR)
+			return n;
 	}
-	errno = saved_errno;
-	return n;
 }
 
 /* It would block the worker, with all its tasks. As a system call. */
@@ -290,33 +313,36 @@ int strand_accept(int fd, struct sockaddr *ret_peer, socklen_t *ret_peer_size, i
 	return (int)repeat(try_accept, &call, deadline, &where);
 }
 
+static ssize_t start_connect(struct io_call *call)
+{
+	if (refuse_blocking(call->fd) < 0)
+		return -1;
+	return connect(call->fd, call->address, call->address_size);
+}
+
 /* What has become of a connection in progress. */
-static int connect_result(int fd)
+static ssize_t end_connect(struct io_call *call)
 {
 	int error = 0;
 	socklen_t size = sizeof(error);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-		return -errno;
-	return -error;
+	if (getsockopt(call->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		return -1;
+	errno = error;
+	return error ? -1 : 0;
 }
 
 int strand_connect(int fd, const struct sockaddr *peer, socklen_t peer_size, strand_time deadline)
 {
 	struct frame where = CALLER_FRAME();
-	int saved_errno = errno;
+	struct io_call call = {.fd = fd, .address = peer, .address_size = peer_size};
 	unsigned ready;
-	int r = 0;
+	int r = (int)try_call(start_connect, &call);
 
-	if (refuse_blocking(fd) < 0 || connect(fd, peer, peer_size) < 0)
-		r = -errno;
-	if (r == -EINPROGRESS || r == -EALREADY || r == -EINTR) {
-		r = wait_ready(fd, STRAND_WRITABLE, deadline, &where, &ready);
-		if (r == 0)
-			r = connect_result(fd);
-	}
-	errno = saved_errno;
-	return r;
+	if (r != -EINPROGRESS && r != -EALREADY && r != -EINTR)
+		return r;
+	r = wait_ready(fd, STRAND_WRITABLE, deadline, &where, &ready);
+	return r < 0 ? r : (int)try_call(end_connect, &call);
 }
 
 /* ---- descriptors ------------------------------------------------------------------ */

@@ -20,6 +20,12 @@ void leaks_search(struct runtime *rt, const struct leakgc_limits *limits,
 /* Search as commanded, make the report and fire scan_done. On the control thread. */
 void leaks_scan(struct runtime *rt, const struct strand_command *command);
 
+/*
+ * When main's function has returned: what STRAND_LEAKS asks for. Returns the result, or the
+ * wanted status if it was 0 and there are leaks.
+ */
+int leaks_at_exit(int result);
+
 /* Fire scan_done for a search that is not made. */
 void leaks_refuse(uint64_t request, enum strand_search_cause cause);
 

@@ -76,7 +76,7 @@ void memory_unmap(struct memory *m, void *address, size_t size)
 			break;
 		}
 	}
-	sanitizers_forget(address, size);
+	sanitizers_unmapped(address, size);
 	munmap(address, size);
 	lock_release(&m->lock);
 }
@@ -89,7 +89,7 @@ void memory_done(struct memory *m)
 		void *address = (void *)m->regions[i].lo;
 		size_t size = m->regions[i].hi - m->regions[i].lo;
 
-		sanitizers_forget(address, size);
+		sanitizers_unmapped(address, size);
 		munmap(address, size);
 	}
 	munmap(m->regions, m->regions[0].hi - m->regions[0].lo);

@@ -84,12 +84,28 @@ void poller_done(struct poller *p)
 	p->epoll_fd = p->event_fd = -1;
 }
 
+/* Returns 0 or -errno. */
+static __attribute__((noinline)) int open_descriptors(struct poller *p)
+{
+	struct epoll_event kick = {.events = EPOLLIN, .data.u64 = KICK_KEY};
+	int saved_errno = errno;
+	int r = 0;
+
+	p->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->event_fd >= 0)
+		p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (p->event_fd < 0 || p->epoll_fd < 0 ||
+	    epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->event_fd, &kick) < 0)
+		r = -errno;
+	if (r < 0)
+		poller_done(p);
+	errno = saved_errno;
+	return r;
+}
+
 /* At the first wait: a program without I/O has none of this. Returns 0 or -errno. */
 static int open_poller(struct poller *p)
 {
-	struct epoll_event kick = {.events = EPOLLIN, .data.u64 = KICK_KEY};
-	int r = 0;
-
 	if (p->epoll_fd >= 0)
 		return 0;
 	if (!p->pages) {
@@ -99,15 +115,7 @@ static int open_poller(struct poller *p)
 			return -ENOMEM;
 		__atomic_store_n(&p->pages, pages, __ATOMIC_RELEASE);
 	}
-	p->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (p->event_fd < 0)
-		return -errno;
-	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (p->epoll_fd < 0 || epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->event_fd, &kick) < 0)
-		r = -errno;
-	if (r < 0)
-		poller_done(p);
-	return r;
+	return open_descriptors(p);
 }
 
 /* NULL: nothing has waited for a descriptor near it. */
@@ -159,9 +167,13 @@ static uint32_t wanted_events(const struct fd_entry *entry)
 	return events;
 }
 
-/* P2. Lock held. Returns 0 or -errno. */
-static int arm(struct poller *p, struct fd_entry *entry, int fd)
+/*
+ * P2. Lock held. Returns 0 or -errno. As in io.c, errno is used within a function that does
+ * not park, and not inlined: a task that migrates has another one afterwards.
+ */
+static __attribute__((noinline)) int arm(struct poller *p, struct fd_entry *entry, int fd)
 {
+	int saved_errno = errno;
 	struct epoll_event event = {.events = wanted_events(entry)};
 	int first = entry->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 	int r;
@@ -173,7 +185,9 @@ static int arm(struct poller *p, struct fd_entry *entry, int fd)
 	else if (r < 0 && first == EPOLL_CTL_ADD && errno == EEXIST)
 		r = epoll_ctl(p->epoll_fd, EPOLL_CTL_MOD, fd, &event);
 	entry->registered = r == 0;
-	return r < 0 ? -errno : 0;
+	r = r < 0 ? -errno : 0;
+	errno = saved_errno;
+	return r;
 }
 
 /* One wait. -EAGAIN: to be repeated. */
@@ -196,9 +210,10 @@ static int wait_once(struct poller *p, int fd, struct fd_wait *wait, strand_time
 		lock_release(&p->lock);
 		return r;
 	}
-	p->waiting++;
+	atomic_fetch_add_explicit(&p->waiting, 1, memory_order_relaxed);
 	r = waiter_wait(&wait->waiter, info, deadline);
-	p->waiting--;
+	/* Atomic: a task that may migrate and was woken by strand_close may be elsewhere now. */
+	atomic_fetch_sub_explicit(&p->waiting, 1, memory_order_relaxed);
 	return r;
 }
 

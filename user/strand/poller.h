@@ -25,8 +25,8 @@ struct fd_page;
 
 struct poller {
 	struct memory *memory;
-	int epoll_fd, event_fd; /* -1: nothing was ever waited for */
-	unsigned waiting;       /* tasks of this worker that wait: is there need to look? */
+	int epoll_fd, event_fd;   /* -1: nothing was ever waited for */
+	_Atomic unsigned waiting; /* tasks of this worker that wait: is there need to look? */
 	strand_time last_look;
 	struct lock lock;               /* of the pages' entries and of their waiters */
 	struct fd_page *_Atomic *pages; /* by descriptor; NULL like epoll_fd */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "strand/parking.h"
+#include "strand/leaks.h"
 #include "strand/probes.h"
 #include "strand/sched.h"
 #include "strand/switch.h"
@@ -112,7 +113,7 @@ static void main_task(void *arg)
 {
 	struct runtime *rt = arg;
 
-	rt->main_result = rt->main_fn(rt->main_arg);
+	rt->main_result = leaks_at_exit(rt->main_fn(rt->main_arg));
 	stop(rt);
 }
 
@@ -171,12 +172,12 @@ static void forget_stacks(const struct runtime *rt)
 
 static void runtime_free(struct runtime *rt)
 {
+	close_pollers(rt);
 	if (has_abandoned_tasks(rt))
 		return;
 
 	struct memory memory = rt->memory; /* rt itself lies in it */
 
-	close_pollers(rt);
 	/* A blocking call that still runs may use its task's stack: then all of it stays. */
 	if (block_is_over(&rt->blocking)) {
 		forget_stacks(rt);

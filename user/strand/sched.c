@@ -261,6 +261,8 @@ static void spawn_from_thread(struct runtime *rt, struct task *task)
 		return;
 	}
 	fresh_push(w, task);
+	/* S5. The kick's own fence comes too late if somebody else is faster with a kick. */
+	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load(&w->sleeping))
 		sched_kick(w);
 	else
@@ -636,6 +638,7 @@ void sched_run(struct worker *w)
 	}
 	publish_counters(w);
 	overflow_thread_end(&w->alt_stack);
+	fiber_of_thread_done(&w->fiber);
 	sched_this_worker = NULL;
 }
 

@@ -49,12 +49,12 @@ struct worker {
 
 	/* What others touch, too. */
 	_Alignas(64) struct lock fresh_lock;
-	struct task_queue fresh;          /* new tasks: any worker may take them */
-	_Atomic(struct task *) inbox;     /* woken or spawned by others; newest first */
-	_Atomic(struct task *) cancelled; /* to be interrupted, by task->next_cancelled */
+	struct task_queue fresh;           /* new tasks: any worker may take them */
+	_Atomic(struct task *) inbox;      /* woken or spawned by others; newest first */
+	_Atomic(struct task *) cancelled;  /* to be interrupted, by task->next_cancelled */
 	_Atomic uint64_t asked_dispatches; /* as somebody saw them who asked for counters */
 	_Atomic strand_time asked_at;      /* since when they are known to be that many */
-	_Atomic unsigned sleeping;        /* enum sleeping; also the futex it sleeps on */
+	_Atomic unsigned sleeping;         /* enum sleeping; also the futex it sleeps on */
 };
 
 /* The worker that the calling thread is, NULL in a plain thread. */

@@ -73,19 +73,19 @@ struct task {
 	bool announced;                /* the observer was told of this park; the worker's */
 	bool canary;                   /* its stack has one, to be looked at */
 	uint8_t reason;                /* enum strand_wait_reason */
-	bool migrates; /* STRAND_MIGRATE */
+	bool migrates;                 /* STRAND_MIGRATE */
 	struct worker *_Atomic worker; /* NULL until it has started */
 	struct task *next;             /* in a queue, an inbox or a free list */
 	uint32_t turn;                 /* its place over all queues of a worker */
-	struct list parked;            /* in worker->parked, in park order; of the pool, if it is free */
-	_Atomic uint64_t generation;   /* I3 */
-	strand_time since;             /* of the park; 0: not stamped yet */
-	uintptr_t object;              /* what it waits on, 0: nothing */
-	struct frame where;            /* the user frame that waits */
-	strand_time deadline;          /* STRAND_FOREVER: none */
-	size_t timer_index;            /* in worker->timers, 1-based; 0: not in it */
-	struct sleeper *sleeper;       /* its wait, while it is parked */
-	uint64_t waker;                /* id of the task that woke it last */
+	struct list parked; /* in worker->parked, in park order; of the pool, if it is free */
+	_Atomic uint64_t generation; /* I3 */
+	strand_time since;           /* of the park; 0: not stamped yet */
+	uintptr_t object;            /* what it waits on, 0: nothing */
+	struct frame where;          /* the user frame that waits */
+	strand_time deadline;        /* STRAND_FOREVER: none */
+	size_t timer_index;          /* in worker->timers, 1-based; 0: not in it */
+	struct sleeper *sleeper;     /* its wait, while it is parked */
+	uint64_t waker;              /* id of the task that woke it last */
 
 	uint64_t id;
 	uint64_t parent;
