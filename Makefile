@@ -4,6 +4,7 @@
 # make install    install the library, its headers and the observer below DESTDIR and PREFIX
 # make demo       install what is missing, build, show leaks live (root)
 # make check      install what is missing, build with gcc and clang, run every test (root)
+# make corpus     run the leak corpus 20 times; CORPUS='-r 2 etcd': twice, only cases of that name
 # make bench      install peers if it can, measure beside them; BENCH='switch spawn': only those
 # make V=1        show the commands
 #
@@ -79,12 +80,13 @@ target_src := $(sort $(wildcard tests/e2e/*.c))
 target_bin := $(target_src:tests/e2e/%.c=$(BUILD)/tests/e2e/%)
 bench_src := $(sort $(wildcard tests/bench/*.c))
 bench_bin := $(bench_src:tests/bench/%.c=$(BUILD)/bench/%)
+corpus_src := $(sort $(wildcard tests/leaks/*.c))
 peer_bin := $(patsubst tests/bench/peers/%,$(BUILD)/bench/peers/%,$(basename \
 	$(wildcard tests/bench/peers/*.c tests/bench/peers/*.cpp))) $(BUILD)/bench/peers/go
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all lib stranded tests examples benches check demo bench clean format install unit e2e
+.PHONY: all lib stranded tests examples benches check corpus demo bench clean format install unit e2e
 
 all: lib stranded examples $(BUILD)/strand.pc
 
@@ -182,6 +184,14 @@ $(BUILD)/tests/e2e/%: tests/e2e/%.c $(strand_a) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(strand_a) -lpthread
 
+# Functions of cases are found by name, so they are exported and never inlined. -z now: the loader
+# would leave words on stacks that live on, which may look like pointers.
+$(BUILD)/tests/leaks/corpus: $(corpus_src) tests/leaks/corpus.h $(strand_all_a) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -O1 -fno-inline -fno-optimize-sibling-calls \
+		-fvisibility=default -Wno-missing-prototypes -rdynamic -Wl,-z,now -o $@ $(corpus_src) \
+		$(strand_all_a) -lpthread -ldl
+
 $(BUILD)/bench/%: tests/bench/%.c $(strand_a) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(strand_a) -lpthread -lm
@@ -204,6 +214,9 @@ $(BUILD)/bench/peers/go: tests/bench/go/main.go
 check:
 	@tests/install-deps
 	@tests/run
+
+corpus: $(BUILD)/tests/leaks/corpus
+	@$< $(CORPUS)
 
 # A peer that cannot be built is missing; tests/bench/run says so.
 bench:

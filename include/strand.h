@@ -10,7 +10,8 @@
  * Conventions that hold for every call:
  *   - errors are returned as -errno; nothing sets errno, nothing prints;
  *   - a blocking call takes an absolute deadline on CLOCK_MONOTONIC in
- *     nanoseconds: STRAND_FOREVER never expires, 0 only tries;
+ *     nanoseconds: STRAND_FOREVER never expires, 0 only tries; where it has to wait and there
+ *     is no memory to do so in time, it returns -ENOMEM and has done nothing;
  *   - ret_ parameters come last and are written only on success;
  *   - a pointer to an object is not a number that may be made up: an object
  *     whose last reference is dropped must not be used again.

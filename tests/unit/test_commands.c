@@ -60,9 +60,15 @@ static struct strand_command command(unsigned type)
 	};
 }
 
+/* Whole, as soon as there is room: the write end does not block. */
 static void say(const void *bytes, size_t size)
 {
-	expect_eq(write(strand_descriptor.control_fd, bytes, size), size);
+	ssize_t n;
+
+	do {
+		n = write(strand_descriptor.control_fd, bytes, size);
+	} while (n < 0 && errno == EAGAIN && (strand_yield(), true));
+	expect_eq(n, size);
 }
 
 static uint64_t refused_now(void)

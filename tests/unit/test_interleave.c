@@ -333,6 +333,9 @@ static int run_traffic(void *arg)
 		let_some_run(4);
 		strand_cancel(receivers[draw(RECEIVERS)]);
 		let_some_run(4);
+		/* Sometimes all receivers: only the close is left to wake the senders. */
+		for (int i = 0; draw(2) && i < RECEIVERS; i++)
+			strand_cancel(receivers[i]);
 	}
 	if (t.cancels || t.closes_early)
 		close_all(&t);

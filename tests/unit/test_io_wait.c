@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <time.h>
+#include "strand/chan.h"
 #include "strand/runtime.h"
 #include "strand/sched.h"
 #include "strand/waiter.h"
@@ -45,7 +46,7 @@ static unsigned waiting_now(void)
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < rt->worker_count; i++)
-		count += __atomic_load_n(&rt->workers[i]->poller.waiting, __ATOMIC_SEQ_CST);
+		count += atomic_load(&rt->workers[i]->poller.waiting);
 	return count;
 }
 
@@ -195,7 +196,7 @@ static int close_wakes(void *arg)
 	fill(fds[0]);
 	for (int i = 0; i < 6; i++)
 		start_wait(&waits[i], fds[0], i % 2 ? STRAND_READABLE : STRAND_WRITABLE,
-			   i < 3 ? STRAND_FOREVER : strand_now() + 60 * STRAND_SECOND);
+			   i < 3 ? STRAND_FOREVER : strand_now() + 600 * STRAND_SECOND);
 	expect_eq(strand_close(fds[0]), 0);
 	for (int i = 0; i < 6; i++)
 		expect_eq(end_wait(&waits[i]), -EBADF);
@@ -209,17 +210,27 @@ static void test_close_wakes(void **state)
 	run_tasks(close_wakes, NULL);
 }
 
-/* With close(2) they wait for their deadline, as documented; the runtime is none the worse. */
+static int wait_for_byte(void *arg)
+{
+	return strand_wait_fd(*(int *)arg, STRAND_READABLE, STRAND_FOREVER);
+}
+
+/* With close(2) they wait on, as documented; the runtime is none the worse. */
 static int close_behind_back(void *arg)
 {
-	struct wait w;
-	int fds[2];
+	struct strand_task *task = NULL;
+	int fds[2], result = 0;
 
 	(void)arg;
 	make_pair(fds);
-	start_wait(&w, fds[0], STRAND_READABLE, strand_now() + 20 * STRAND_MILLISECOND);
+	expect_eq(strand_spawn(NULL, wait_for_byte, &fds[0], &task), 0);
+	await_waiting(1);
 	close(fds[0]);
-	expect_eq(end_wait(&w), -ETIMEDOUT);
+	expect_eq(strand_join(task, strand_now() + STRAND_MILLISECOND, NULL), -ETIMEDOUT);
+	strand_cancel(task);
+	expect_eq(strand_join(task, STRAND_FOREVER, &result), 0);
+	expect_eq(result, -ECANCELED);
+	strand_task_unref(task);
 	close(fds[1]);
 	return 0;
 }
@@ -243,8 +254,8 @@ static void reuse_number(int number, bool old_lives_on)
 	make_pair(old);
 	expect_eq(dup2(old[0], number), number);
 	close(old[0]);
-	start_wait(&w, number, STRAND_READABLE, strand_now() + STRAND_MICROSECOND);
-	expect_eq(end_wait(&w), -ETIMEDOUT); /* it stays armed */
+	expect_eq(strand_wait_fd(number, STRAND_READABLE, strand_now() + 1000), -ETIMEDOUT);
+	/* it stays armed */
 	if (old_lives_on)
 		copy = dup(number);
 	close(number);
@@ -624,6 +635,15 @@ static void receive_for_ever(void *chan)
 	strand_chan_recv(chan, STRAND_FOREVER, NULL);
 }
 
+/* The lock is held until the receiver has parked. */
+static bool is_received_from(struct strand_chan *chan)
+{
+	lock_take(&chan->object.lock);
+	bool waits = !list_is_empty(&chan->receivers);
+	lock_release(&chan->object.lock);
+	return waits;
+}
+
 /* Holds the only reference to a channel on its stack while it waits for a descriptor. */
 static void wait_holding_chan(void *arg)
 {
@@ -631,6 +651,8 @@ static void wait_holding_chan(void *arg)
 	struct strand_chan *volatile chan = new_chan(0, 0);
 
 	expect_eq(strand_go(receive_for_ever, chan), 0);
+	while (!is_received_from(chan))
+		strand_yield();
 	wait_task(w);
 	expect_eq(strand_chan_send(chan, NULL, STRAND_FOREVER), 0);
 }

@@ -1,56 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Locks, conditions, wait groups and semaphores under the leak search: deadlocks are proved,
- * wherever the lock lies, and what somebody can still end is never called a leak.
- *
- * Each case runs in a child of its own, for what is leaked stays.
+ * Mutexes, once, conditions, wait groups and semaphores under the leak search: deadlocks are
+ * proved, wherever the lock lies, and what somebody can still end is never called a leak.
  */
-#include "leak_verdict.h"
+#include "leak_case.h"
 
-static uint64_t ids[8];          /* of the tasks of a case */
 static struct strand_mutex a, b; /* in global memory */
-static struct strand_rwlock lock, locks[READS_MAX + 1];
+static struct strand_rwlock lock, locks[2];
 static struct strand_cond cond;
 static struct strand_waitgroup group;
 static struct strand_once once;
-static int step; /* atomic: the order of a case */
-
-static void reach(int number)
-{
-	__atomic_store_n(&step, number, __ATOMIC_SEQ_CST);
-}
-
-static void await_step(int number)
-{
-	while (__atomic_load_n(&step, __ATOMIC_SEQ_CST) < number)
-		strand_yield();
-}
-
-/* The caller is task number n of the case. */
-static void i_am(int n)
-{
-	ids[n] = strand_task_id();
-}
-
-static void go(void (*fn)(void *))
-{
-	expect_eq(strand_go(fn, NULL), 0);
-}
-
-/* Search; exactly these of the first tasks of the case are leaked, and the others are not. */
-static void expect_leaked(size_t count, uint64_t leaked)
-{
-	search_for_leaks();
-	expect_eq(verdicts.leaked, count);
-	for (size_t i = 0; i < 8; i++)
-		expect_eq(ids[i] && verdict_of(ids[i]) == STRAND_VERDICT_LEAKED, leaked >> i & 1);
-}
-
-/* Far beyond the test, but it will end. */
-static strand_time some_day(void)
-{
-	return strand_now() + 1000 * STRAND_SECOND;
-}
 
 static void lock_forever(struct strand_mutex *mutex)
 {
@@ -378,203 +337,6 @@ static int handle_can_cancel(void *arg)
 	return 0;
 }
 
-/* ---- read-write locks ------------------------------------------------------------------------- */
-
-static void read_then_read(void *arg)
-{
-	(void)arg;
-	i_am(0);
-	expect_eq(strand_rwlock_rlock(&lock, STRAND_FOREVER), 0);
-	reach(1);
-	await_parked(STRAND_WAIT_RWLOCK_LOCK, 1);
-	expect_eq(strand_rwlock_rlock(&lock, STRAND_FOREVER), 0);
-	reach(2);
-}
-
-static void write_lock(void *arg)
-{
-	(void)arg;
-	i_am(1);
-	await_step(1);
-	expect_eq(strand_rwlock_lock(&lock, STRAND_FOREVER), 0);
-}
-
-static void write_lock_some_day(void *arg)
-{
-	(void)arg;
-	i_am(1);
-	await_step(1);
-	strand_rwlock_lock(&lock, some_day());
-}
-
-static int rwr(void *arg)
-{
-	(void)arg;
-	go(read_then_read);
-	go(write_lock);
-	await_parked(STRAND_WAIT_RWLOCK_RLOCK, 1);
-	expect_leaked(2, 3);
-	return 0;
-}
-
-/* When the writer gives up the reader gets in. */
-static int rwr_with_deadline(void *arg)
-{
-	(void)arg;
-	go(read_then_read);
-	go(write_lock_some_day);
-	await_parked(STRAND_WAIT_RWLOCK_RLOCK, 1);
-	expect_leaked(0, 0);
-	expect_eq(verdict_of(ids[0]), STRAND_VERDICT_LIVE);
-	return 0;
-}
-
-static int write_lock_until_cancelled(void *arg)
-{
-	(void)arg;
-	expect_eq(strand_rwlock_lock(&lock, STRAND_FOREVER), -ECANCELED);
-	return 0;
-}
-
-/* The same, by a handle; and then it is done. */
-static int rwr_with_handle(void *arg)
-{
-	struct strand_task *writer;
-
-	(void)arg;
-	go(read_then_read);
-	await_step(1);
-	expect_eq(strand_spawn(NULL, write_lock_until_cancelled, NULL, &writer), 0);
-	await_parked(STRAND_WAIT_RWLOCK_RLOCK, 1);
-	expect_leaked(0, 0);
-	expect_eq(strand_cancel(writer), 0);
-	expect_eq(strand_join(writer, STRAND_FOREVER, NULL), 0);
-	await_step(2);
-	strand_task_unref(writer);
-	return 0;
-}
-
-static void *write_in_thread(void *arg)
-{
-	expect_eq(strand_rwlock_lock(&lock, *(strand_time *)arg), -ETIMEDOUT);
-	return NULL;
-}
-
-static void read_behind_thread(void *arg)
-{
-	(void)arg;
-	i_am(0);
-	expect_eq(strand_rwlock_rlock(&lock, STRAND_FOREVER), 0);
-	reach(1);
-	while (strand_rwlock_rlock(&lock, 0) == 0) { /* until the thread waits */
-		expect_eq(strand_rwlock_runlock(&lock), 0);
-		strand_yield();
-	}
-	expect_eq(strand_rwlock_rlock(&lock, STRAND_FOREVER), 0);
-	reach(2);
-}
-
-static int rwr_with_thread(void *arg)
-{
-	strand_time deadline;
-	pthread_t thread;
-
-	(void)arg;
-	go(read_behind_thread);
-	await_step(1);
-	deadline = strand_now() + 2 * STRAND_SECOND;
-	start_thread(&thread, write_in_thread, &deadline);
-	await_parked(STRAND_WAIT_RWLOCK_RLOCK, 1);
-	expect_leaked(0, 0);
-	await_step(2); /* and indeed */
-	pthread_join(thread, NULL);
-	return 0;
-}
-
-static void upgrade(void *arg)
-{
-	(void)arg;
-	expect_eq(strand_rwlock_rlock(&lock, STRAND_FOREVER), 0);
-	__atomic_fetch_add(&step, 1, __ATOMIC_SEQ_CST);
-	await_step(2);
-	expect_eq(strand_rwlock_lock(&lock, STRAND_FOREVER), 0);
-}
-
-static int upgrade_by_two(void *arg)
-{
-	(void)arg;
-	go(upgrade);
-	go(upgrade);
-	await_parked(STRAND_WAIT_RWLOCK_LOCK, 2);
-	search_for_leaks();
-	expect_eq(verdicts.leaked, 2);
-	return 0;
-}
-
-static void write_then_read(void *arg)
-{
-	(void)arg;
-	i_am(0);
-	expect_eq(strand_rwlock_lock(&lock, STRAND_FOREVER), 0);
-	expect_eq(strand_rwlock_rlock(&lock, STRAND_FOREVER), 0);
-}
-
-static int read_as_writer(void *arg)
-{
-	(void)arg;
-	go(write_then_read);
-	await_parked(STRAND_WAIT_RWLOCK_RLOCK, 1);
-	expect_leaked(1, 1);
-	return 0;
-}
-
-/* A reader that has ended and one that has not: the second decides nothing, but who knows. */
-static void read_and_end(void *arg)
-{
-	(void)arg;
-	expect_eq(strand_rwlock_rlock(&locks[1], 0), 0);
-}
-
-static int one_reader_lives(void *arg)
-{
-	(void)arg;
-	go(read_and_end);
-	go(sleep_with_all);
-	await_step(1);
-	go(write_1);
-	await_parked(STRAND_WAIT_RWLOCK_LOCK, 1);
-	expect_leaked(0, 0);
-	return 0;
-}
-
-static void read_many_and_sleep(void *arg)
-{
-	(void)arg;
-	for (int i = READS_MAX; i >= 0; i--)
-		expect_eq(strand_rwlock_rlock(&locks[i], 0), 0);
-	reach(1);
-	strand_sleep(some_day());
-}
-
-static void write_0(void *arg)
-{
-	(void)arg;
-	i_am(0);
-	expect_eq(strand_rwlock_lock(&locks[0], STRAND_FOREVER), 0);
-}
-
-/* More read locks than fit its list. */
-static int reader_is_unlisted(void *arg)
-{
-	(void)arg;
-	go(read_many_and_sleep);
-	await_step(1);
-	go(write_0);
-	await_parked(STRAND_WAIT_RWLOCK_LOCK, 1);
-	expect_leaked(0, 0);
-	return 0;
-}
-
 /* ---- by reachability ---------------------------------------------------------------------------- */
 
 struct waiting_room {
@@ -844,98 +606,19 @@ static int never_a_mover(void *arg)
 	return 0;
 }
 
-/* ---- running the cases -------------------------------------------------------------------------------- */
-
-static int (*the_case)(void *);
-static int the_workers;
-
-static int run_case(void)
-{
-	set_workers(the_workers);
-	return strand_main(the_case, NULL) || test_failures;
-}
-
-static void run(int (*fn)(void *))
-{
-	for (size_t i = 0; i < sizeof(test_worker_counts) / sizeof(test_worker_counts[0]); i++) {
-		the_case = fn;
-		the_workers = test_worker_counts[i];
-
-		int status = run_child(run_case);
-
-		if (status)
-			print_error("with %d workers: status %x\n", the_workers, status);
-		assert_int_equal(status, 0);
-	}
-}
-
-#define CASE(name)                            \
-	static void test_##name(void **state) \
-	{                                     \
-		(void)state;                  \
-		run(name);                    \
-	}
-
-CASE(double_lock_on_stack)
-CASE(double_lock_on_heap)
-CASE(double_lock_of_global)
-CASE(abba)
-CASE(owner_has_ended)
-CASE(recursive_once)
-CASE(held_by_running_task)
-CASE(held_by_sleeper)
-CASE(held_by_waiting_task)
-CASE(held_by_thread)
-CASE(deadline_ends_deadlock)
-CASE(handle_can_cancel)
-CASE(rwr)
-CASE(rwr_with_deadline)
-CASE(rwr_with_handle)
-CASE(rwr_with_thread)
-CASE(upgrade_by_two)
-CASE(read_as_writer)
-CASE(one_reader_lives)
-CASE(reader_is_unlisted)
-CASE(nobody_reaches_stack)
-CASE(room_on_live_stack)
-CASE(room_is_global)
-CASE(room_on_heap)
-CASE(stack_is_shown)
-CASE(behind_one_with_deadline)
-CASE(cond_leaves_mutex)
-CASE(never_a_mover)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_double_lock_on_stack),
-		cmocka_unit_test(test_double_lock_on_heap),
-		cmocka_unit_test(test_double_lock_of_global),
-		cmocka_unit_test(test_abba),
-		cmocka_unit_test(test_owner_has_ended),
-		cmocka_unit_test(test_recursive_once),
-		cmocka_unit_test(test_held_by_running_task),
-		cmocka_unit_test(test_held_by_sleeper),
-		cmocka_unit_test(test_held_by_waiting_task),
-		cmocka_unit_test(test_held_by_thread),
-		cmocka_unit_test(test_deadline_ends_deadlock),
-		cmocka_unit_test(test_handle_can_cancel),
-		cmocka_unit_test(test_rwr),
-		cmocka_unit_test(test_rwr_with_deadline),
-		cmocka_unit_test(test_rwr_with_handle),
-		cmocka_unit_test(test_rwr_with_thread),
-		cmocka_unit_test(test_upgrade_by_two),
-		cmocka_unit_test(test_read_as_writer),
-		cmocka_unit_test(test_one_reader_lives),
-		cmocka_unit_test(test_reader_is_unlisted),
-		cmocka_unit_test(test_nobody_reaches_stack),
-		cmocka_unit_test(test_room_on_live_stack),
-		cmocka_unit_test(test_room_is_global),
-		cmocka_unit_test(test_room_on_heap),
-		cmocka_unit_test(test_stack_is_shown),
-		cmocka_unit_test(test_behind_one_with_deadline),
-		cmocka_unit_test(test_cond_leaves_mutex),
-		cmocka_unit_test(test_never_a_mover),
+		leak_case(double_lock_on_stack),   leak_case(double_lock_on_heap),
+		leak_case(double_lock_of_global),  leak_case(abba),
+		leak_case(owner_has_ended),        leak_case(recursive_once),
+		leak_case(held_by_running_task),   leak_case(held_by_sleeper),
+		leak_case(held_by_waiting_task),   leak_case(held_by_thread),
+		leak_case(deadline_ends_deadlock), leak_case(handle_can_cancel),
+		leak_case(nobody_reaches_stack),   leak_case(room_on_live_stack),
+		leak_case(room_is_global),         leak_case(room_on_heap),
+		leak_case(stack_is_shown),         leak_case(behind_one_with_deadline),
+		leak_case(cond_leaves_mutex),      leak_case(never_a_mover),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,9 +9,10 @@
  *   K2. Mutex, rwlock: owner -> node, and nothing else: only an owner can unlock, so it does not
  *       matter who knows the address, and the node lies where no pointer leads. Ids are not
  *       reused: an owner that is no task any more has ended with the lock, and will not unlock.
- *   K3. Rwlock: each task that has the lock on its list of reads -> node (rwlock.c, R1), but for
- *       the one entry that a parked reader made for the lock that it is still waiting for.
- *   K4. Rwlock held by readers: a queued writer -> node. If it gives up, readers get in.
+ *   K3. Rwlock: each task that has the lock on its list of reads -> node (rwlock.c, R1), even if
+ *       it still waits for it.
+ *   K4. Rwlock held by readers: a queued writer -> node. If it gives up, readers get in. (While
+ *       waiters lie on stacks and link to their neighbours, these links say so, too.)
  *   K5. The others: whoever reaches the primitive. The node is its memory: LIVE in global or
  *       heap memory, reached through a live stack that holds it or a pointer to it. A waiter ->
  *       node, for it came with a pointer.
@@ -266,18 +267,13 @@ static const struct lot_queue *find_queue(uintptr_t lock)
 
 static int describe_reads(struct leakgc_world *world, const struct task *task)
 {
-	bool waits = task->state == TASK_PARKED && task->reason == STRAND_WAIT_RWLOCK_RLOCK;
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < READS_MAX; i++) {
 		uintptr_t lock = task->reads.lock[i];
 		const struct lot_queue *queue = lock ? find_queue(lock) : NULL;
 
-		if (!queue)
-			continue;
-		if (waits && lock == task->object)
-			waits = false; /* not granted yet */
-		else
+		if (queue)
 			r = leakgc_world_add_hold(world, task->leak_node, queue->leak_node);
 	}
 	return r;

@@ -48,6 +48,12 @@ static inline void lock_release(struct lock *l)
 	atomic_store_explicit(&l->held, 0, memory_order_release);
 }
 
+/* Also: what was written under the lock is seen by others before the caller reads what follows. */
+static inline void lock_release_fully(struct lock *l)
+{
+	atomic_exchange(&l->held, 0);
+}
+
 static inline bool lock_is_held(const struct lock *l)
 {
 	return atomic_load_explicit(&l->held, memory_order_relaxed) != 0;

@@ -200,6 +200,8 @@ static int wait_once(struct poller *p, int fd, struct fd_wait *wait, strand_time
 
 	if (r == 0)
 		r = make_entry(p, fd, &entry);
+	if (r == 0)
+		r = wait_reserve(deadline); /* it may not be the first wait */
 	if (r < 0)
 		return r;
 	lock_take(&p->lock);

@@ -119,14 +119,17 @@ static void main_task(void *arg)
 
 static int make_workers(struct runtime *rt)
 {
-	rt->worker_count = rt->unusual ? 1 : workers_wanted(); /* seeded: one */
-	rt->workers = memory_map(&rt->memory, rt->worker_count * sizeof(*rt->workers));
+	unsigned wanted = rt->unusual ? 1 : workers_wanted(); /* seeded: one */
+
+	rt->workers = memory_map(&rt->memory, wanted * sizeof(*rt->workers));
 	if (!rt->workers)
 		return -ENOMEM;
-	for (unsigned i = 0; i < rt->worker_count; i++) {
-		rt->workers[i] = sched_worker_new(rt, i);
-		if (!rt->workers[i])
+	while (rt->worker_count < wanted) {
+		struct worker *w = sched_worker_new(rt, rt->worker_count);
+
+		if (!w)
 			return -ENOMEM;
+		rt->workers[rt->worker_count++] = w;
 	}
 	return 0;
 }
@@ -230,6 +233,15 @@ static int spawn_main(struct runtime *rt, uintptr_t created_pc)
 	return 0;
 }
 
+/* It would count as abandoned, and keep everything. */
+static void drop_main(struct runtime *rt)
+{
+	struct task *task = rt->workers[0]->next;
+
+	rt->workers[0]->next = NULL;
+	task_free(rt, task);
+}
+
 static int start(struct runtime *rt, uintptr_t created_pc)
 {
 	int r = spawn_main(rt, created_pc);
@@ -240,7 +252,11 @@ static int start(struct runtime *rt, uintptr_t created_pc)
 	atomic_store_explicit(&the_runtime, rt, memory_order_release);
 	if (observation_wanted())
 		r = control_start(rt);
-	return r < 0 ? r : start_threads(rt);
+	if (r == 0)
+		r = start_threads(rt);
+	if (r < 0)
+		drop_main(rt);
+	return r;
 }
 
 static void finish(struct runtime *rt)

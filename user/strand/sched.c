@@ -68,16 +68,29 @@ _Thread_local struct worker *sched_this_worker;
 
 /* ---- queues -------------------------------------------------------------------- */
 
+/* Others look at the head of a fresh queue without its lock: is there anything to take? */
+static void set_head(struct task_queue *q, struct task *task)
+{
+	__atomic_store_n(&q->head, task, __ATOMIC_RELAXED);
+}
+
+static const struct task *fresh_head(const struct worker *w)
+{
+	return __atomic_load_n(&w->fresh.head, __ATOMIC_RELAXED);
+}
+
 static void queue_push(struct worker *w, struct task_queue *q, struct task *task)
 {
 	task->next = NULL;
 	/* Other threads push new tasks too, so two may get one turn: no matter. */
-	task->turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
-	atomic_store_explicit(&w->turn, task->turn + 1, memory_order_relaxed);
+	uint32_t turn = atomic_load_explicit(&w->turn, memory_order_relaxed);
+
+	__atomic_store_n(&task->turn, turn, __ATOMIC_RELAXED);
+	atomic_store_explicit(&w->turn, turn + 1, memory_order_relaxed);
 	if (q->tail)
 		q->tail->next = task;
 	else
-		q->head = task;
+		set_head(q, task);
 	q->tail = task;
 }
 
@@ -87,8 +100,8 @@ static struct task *queue_pop(struct task_queue *q)
 
 	if (!task)
 		return NULL;
-	q->head = task->next;
-	if (!q->head)
+	set_head(q, task->next);
+	if (!task->next)
 		q->tail = NULL;
 	task->next = NULL;
 	return task;
@@ -102,14 +115,14 @@ static void fresh_push(struct worker *w, struct task *task)
 		lock_take(&w->fresh_lock);
 	queue_push(w, &w->fresh, task);
 	if (shared)
-		lock_release(&w->fresh_lock);
+		lock_release_fully(&w->fresh_lock); /* S5: before the look at who sleeps */
 }
 
 static struct task *fresh_pop(struct worker *w)
 {
 	bool shared = w->rt->worker_count > 1;
 
-	if (!w->fresh.head)
+	if (!fresh_head(w))
 		return NULL;
 	if (shared)
 		lock_take(&w->fresh_lock);
@@ -141,9 +154,11 @@ static struct task *steal(struct worker *w)
 /* First come, first served, over both queues. A thief may take the head meanwhile. */
 static bool fresh_is_first(const struct worker *w)
 {
-	const struct task *fresh = __atomic_load_n(&w->fresh.head, __ATOMIC_RELAXED);
+	const struct task *fresh = fresh_head(w);
 
-	return fresh && (!w->ready.head || (int32_t)(fresh->turn - w->ready.head->turn) < 0);
+	return fresh &&
+	       (!w->ready.head || (int32_t)(__atomic_load_n(&fresh->turn, __ATOMIC_RELAXED) -
+					    w->ready.head->turn) < 0);
 }
 
 /* Move some from the front to the end: whoever is near the front may become the first. */
@@ -164,17 +179,17 @@ static __attribute__((noinline)) struct task *pick_unusual(struct worker *w)
 		queue_push(w, &w->ready, w->next);
 	w->next = NULL;
 	if (seed_below(seed, 4) == 0)
-		w->dispatches = POLL_DISPATCHES - 1;
+		w->dispatches |= POLL_DISPATCHES - 1; /* the next switch is one with a look */
 	rotate(w, &w->ready);
 	rotate(w, &w->fresh);
-	return !w->ready.head || (w->fresh.head && seed_below(seed, 2)) ? queue_pop(&w->fresh)
+	return !w->ready.head || (fresh_head(w) && seed_below(seed, 2)) ? queue_pop(&w->fresh)
 									: queue_pop(&w->ready);
 }
 
 static struct task *pick(struct worker *w)
 {
 	struct task *task = w->next;
-	bool others = w->ready.head || w->fresh.head;
+	bool others = w->ready.head || fresh_head(w);
 
 	if (__builtin_expect(atomic_load_explicit(&w->rt->unusual, memory_order_relaxed), 0))
 		return pick_unusual(w);
@@ -207,7 +222,6 @@ static void kick_an_idle_worker(struct runtime *rt)
 {
 	if (rt->worker_count == 1)
 		return;
-	atomic_thread_fence(memory_order_seq_cst); /* S5: the task is pushed before this look */
 	if (!atomic_load(&rt->idle))
 		return;
 	for (unsigned i = 0; i < rt->worker_count; i++) {
@@ -261,8 +275,6 @@ static void spawn_from_thread(struct runtime *rt, struct task *task)
 		return;
 	}
 	fresh_push(w, task);
-	/* S5. The kick's own fence comes too late if somebody else is faster with a kick. */
-	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load(&w->sleeping))
 		sched_kick(w);
 	else
@@ -503,10 +515,8 @@ static void leave(struct worker *w, enum leave how, void (*unlock)(void *), void
 
 void sched_park(struct worker *w, struct task *task, void (*unlock)(void *), void *lock)
 {
-	if (task->deadline != STRAND_FOREVER && timers_add(&w->timers, task) < 0) {
-		/* No memory for a timer: better late than never, so it waits for ever. */
-		task->deadline = STRAND_FOREVER;
-	}
+	if (task->deadline != STRAND_FOREVER)
+		timers_add(&w->timers, task);
 	announce_parked(w, task);
 	switch_forget_vectors();
 	leave(w, LEAVE_PARK, unlock, lock);
@@ -516,7 +526,7 @@ void sched_yield_task(struct worker *w)
 {
 	if (++w->dispatches % POLL_DISPATCHES == 0)
 		poll_events(w);
-	if (w->next || w->ready.head || w->fresh.head || w->rt->stopping)
+	if (w->next || w->ready.head || fresh_head(w) || w->rt->stopping)
 		leave(w, LEAVE_YIELD, NULL, NULL);
 }
 

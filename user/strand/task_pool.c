@@ -59,10 +59,16 @@ static void push(struct task **list, struct task *task)
 	*list = task;
 }
 
+/* task_pool_trim looks at it without the lock. */
+static void set_warm_count(struct task_pool *pool, size_t count)
+{
+	__atomic_store_n(&pool->warm_count, count, __ATOMIC_RELAXED);
+}
+
 static struct task *take_warm(struct task_pool *pool, struct list *node)
 {
 	list_remove(node);
-	pool->warm_count--;
+	set_warm_count(pool, pool->warm_count - 1);
 	if (pool->warm_count < pool->warm_min)
 		pool->warm_min = pool->warm_count;
 	return list_entry(node, struct task, parked);
@@ -107,7 +113,7 @@ void task_pool_give(struct runtime *rt, struct task *task)
 		stack_free(&rt->stacks, &rt->memory, &task->stack);
 	if (task->stack.base) {
 		list_prepend(&pool->warm, &task->parked);
-		pool->warm_count++;
+		set_warm_count(pool, pool->warm_count + 1);
 	} else {
 		push(&pool->bare, task);
 	}

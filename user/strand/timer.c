@@ -55,16 +55,15 @@ static int grow(struct timers *t)
 	return 0;
 }
 
-int timers_add(struct timers *t, struct task *task)
+int timers_reserve(struct timers *t)
 {
-	if (t->count + 1 >= t->room) {
-		int r = grow(t);
+	return t->count + 1 < t->room ? 0 : grow(t);
+}
 
-		if (r < 0)
-			return r;
-	}
+void timers_add(struct timers *t, struct task *task)
+{
+	assert(t->count + 1 < t->room);
 	sift_up(t, ++t->count, task);
-	return 0;
 }
 
 void timers_remove(struct timers *t, struct task *task)

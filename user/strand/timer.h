@@ -14,8 +14,11 @@ struct timers {
 	size_t count, room;
 };
 
-/* Put the task in by its deadline. Returns 0 or -ENOMEM. */
-int timers_add(struct timers *t, struct task *task);
+/* Make room for one more task. Returns 0 or -ENOMEM. */
+int timers_reserve(struct timers *t);
+
+/* Put the task in by its deadline. There is room. */
+void timers_add(struct timers *t, struct task *task);
 void timers_remove(struct timers *t, struct task *task);
 
 /* The task whose deadline is soonest, NULL if there is none. */

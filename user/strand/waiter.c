@@ -147,7 +147,14 @@ int wait_allowed(strand_time *deadline)
 		return -ECANCELED;
 	if (*deadline > task->limit)
 		*deadline = task->limit;
-	return 0;
+	return wait_reserve(*deadline);
+}
+
+int wait_reserve(strand_time deadline)
+{
+	struct worker *w = sched_this_worker;
+
+	return deadline == STRAND_FOREVER || !w ? 0 : timers_reserve(&w->timers);
 }
 
 /* Returns 0, or -ETIMEDOUT. */

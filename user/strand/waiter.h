@@ -63,9 +63,13 @@ void waiter_link(struct waiter *waiter, struct sleeper *sleeper, struct list *qu
 /*
  * wait_allowed - may the caller wait? To be asked before its waiter is linked.
  * Returns 0, with the deadline made no later than that of the task's scope; -ETIMEDOUT if it
- * only wants to try, -ECANCELED if it was cancelled.
+ * only wants to try, -ECANCELED if it was cancelled, -ENOMEM if there is no memory for a timer.
+ * What it has reserved for that is the caller's until it lets others run.
  */
 int wait_allowed(strand_time *deadline);
+
+/* The last of it again, for who parks a second time. Returns 0 or -ENOMEM. */
+int wait_reserve(strand_time deadline);
 
 /*
  * sleeper_wait - wait until claimed, cancelled or the deadline has passed.
