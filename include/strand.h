@@ -57,7 +57,7 @@ STRAND_API strand_time strand_now(void);
 /* ---- the runtime and its tasks ------------------------------------------- */
 
 /*
- * strand_main - start the runtime, run fn(arg) as task 1, and stop the runtime.
+ * strand_main - start the runtime, run fn(arg) as its main task, and stop the runtime.
  *
  * Returns what fn returned, as soon as the tasks that run on other workers at that
  * moment have parked, yielded or ended. Tasks are not waited for and never run again, like

@@ -200,7 +200,7 @@ static int exactly_at_threshold(void *arg)
 	expect_eq(seen.unparks[0].task, crowd.ids[0]);
 	expect_eq(seen.unparks[0].generation, seen.parks[0].generation);
 	expect_eq(seen.unparks[0].object, seen.parks[0].object);
-	expect_eq(seen.unparks[0].waker, 1);
+	expect_eq(seen.unparks[0].waker, strand_task_id());
 	expect_eq(seen.other_count, 0); /* no full tracing */
 	end_observation();
 	return 0;
@@ -468,7 +468,7 @@ static int record_of_a_park(void *arg)
 	expect_eq(r->reason, STRAND_WAIT_CHAN_RECEIVE);
 	expect_eq(r->has_deadline, 0);
 	expect_eq(r->worker, 0);
-	expect_eq(r->parent, 1);
+	expect_eq(r->parent, strand_task_id());
 	expect_eq(r->fn, (uintptr_t)visitor);
 	expect_eq(strcmp(r->name, "visitor"), 0);
 	expect_true(r->created_pc > (uintptr_t)park_unstamped &&

@@ -38,6 +38,9 @@ static void trace_spawn(const struct task *task)
 	strand_probe_spawn(&record);
 }
 
+/* Of the process, not of a runtime: observers and owners of locks tell tasks apart by it. */
+static _Atomic uint64_t last_task_id;
+
 struct task *task_new(struct runtime *rt, const struct strand_task_options *options,
 		      void (*fn)(void *), void *arg, uintptr_t created_pc)
 {
@@ -53,7 +56,7 @@ struct task *task_new(struct runtime *rt, const struct strand_task_options *opti
 		return NULL;
 	}
 	atomic_store_explicit(&task->state, TASK_MAKING, memory_order_release);
-	task->id = atomic_fetch_add_explicit(&rt->tasks.last_id, 1, memory_order_relaxed) + 1;
+	task->id = atomic_fetch_add_explicit(&last_task_id, 1, memory_order_relaxed) + 1;
 	task->parent = parent ? parent->id : 0;
 	task->fn = fn;
 	task->arg = arg;

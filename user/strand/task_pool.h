@@ -21,7 +21,6 @@ struct task_pool {
 	size_t warm_min; /* the lowest warm_count since trim_started */
 	size_t surplus;  /* of the warm ones, still to be trimmed */
 	strand_time trim_started;
-	_Atomic uint64_t last_id;
 };
 
 void task_pool_init(struct task_pool *pool);
