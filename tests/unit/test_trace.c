@@ -192,7 +192,7 @@ static int life_of_a_task(void *arg)
 
 	e = find(STRAND_PROBE_SPAWN);
 	expect_eq(e->record.spawn.task, task_id);
-	expect_eq(e->record.spawn.parent, 1);
+	expect_eq(e->record.spawn.parent, strand_task_id());
 	expect_eq(e->record.spawn.fn, (uintptr_t)receive_one);
 	expect_eq(strcmp(e->record.spawn.name, "traced"), 0);
 	expect_true(e->record.spawn.created_pc != 0);
@@ -203,7 +203,7 @@ static int life_of_a_task(void *arg)
 	expect_eq(find(STRAND_PROBE_UNPARK)->record.unpark.generation, e->park.generation);
 	e = find(STRAND_PROBE_UNPARK);
 	expect_eq(e->record.unpark.task, task_id);
-	expect_eq(e->record.unpark.waker, 1);
+	expect_eq(e->record.unpark.waker, strand_task_id());
 	expect_eq(e->record.unpark.object, (uintptr_t)chan);
 	e = find(STRAND_PROBE_EXIT);
 	expect_eq(e->record.exit.task, task_id);
