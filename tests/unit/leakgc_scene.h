@@ -44,8 +44,9 @@ struct scene_task {
 
 struct scene_object {
 	bool used, live;
-	int on_stack_of; /* -1: in the slab */
-	bool is_static;  /* like a global variable: in memory that nobody masks */
+	int on_stack_of;  /* -1: in the slab */
+	bool is_static;   /* like a global variable: in memory that nobody masks */
+	uintptr_t not_at; /* else 0, or the complement of where it lies */
 };
 
 struct scene {
@@ -76,6 +77,8 @@ static inline uintptr_t scene_object(int i)
 {
 	const struct scene_object *o = &scene.objects[i];
 
+	if (o->not_at)
+		return ~o->not_at;
 	if (o->is_static)
 		return scene.base + SCENE_SIZE + SCENE_OBJECT;
 	if (o->on_stack_of >= 0)

@@ -156,6 +156,13 @@ struct leakgc_result {
 int leakgc_stop_init(int *ret_signal);
 
 /*
+ * leakgc_heap_init - find the process's malloc, so that searches can tell heap blocks apart.
+ * Once a process, before the first search; calls malloc. Where it is not the one that is
+ * known, or not called: all of the heap is a root.
+ */
+void leakgc_heap_init(void);
+
+/*
  * leakgc_search - run one search. The caller is a thread whose own stack is masked.
  * Never fails: what goes wrong is in ret_result (status, cause, cause_detail).
  * One at a time. @cancel (may be NULL) is polled; non-zero ends the search.

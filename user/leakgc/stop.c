@@ -48,6 +48,9 @@ struct slot {
 	struct leakgc_range frame; /* signal frame: all registers, extended ones included */
 };
 
+/* The start of a mapping is one past the end of what lies before it, maybe a heap block. */
+#define SLOTS_GAP 65536
+
 static struct slot *slots;              /* LEAKGC_THREADS_MAX, mapped once */
 static _Atomic uint32_t generation = 1; /* futex of the stopped threads; odd: running */
 static _Atomic uint32_t answers;        /* futex of the stopper */
@@ -186,11 +189,12 @@ int leakgc_stop_init(int *ret_signal)
 	void *memory;
 
 	if (!slots) {
-		memory = mmap(NULL, LEAKGC_THREADS_MAX * sizeof(*slots), PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		memory = mmap(NULL, SLOTS_GAP + LEAKGC_THREADS_MAX * sizeof(*slots),
+			      PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			      -1, 0);
 		if (memory == MAP_FAILED)
 			return -errno;
-		slots = memory;
+		slots = (struct slot *)((char *)memory + SLOTS_GAP);
 	}
 	sigfillset(&action.sa_mask);
 	for (int s = SIGRTMAX; s > SIGRTMAX - SIGNALS_TRIED && s >= SIGRTMIN; s--) {

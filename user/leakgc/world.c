@@ -22,9 +22,25 @@ static bool is_open_candidate(const struct leakgc_node_info *info)
 	       LEAKGC_NODE_CANDIDATE;
 }
 
+/* One part in so many of what is left of the memory may go to heap blocks. */
+#define BLOCK_SHARE 8
+
+static uint32_t room_for_blocks(const struct leakgc_world *w)
+{
+	size_t left = w->arena.top > w->arena.next ? w->arena.top - w->arena.next : 0;
+	size_t room = left / BLOCK_SHARE / sizeof(struct leakgc_node_info);
+
+	return room < LEAKGC_BLOCKS_MAX ? (uint32_t)room : LEAKGC_BLOCKS_MAX;
+}
+
 int leakgc_world_seal(struct leakgc_world *w)
 {
-	w->work = leakgc_arena_take(&w->arena, w->node_count * sizeof(*w->work));
+	w->block_room = w->wants_blocks ? room_for_blocks(w) : 0;
+	if (w->node_count > COUNT_MAX - w->block_room ||
+	    !leakgc_arena_append(&w->arena, w->block_room * sizeof(*w->nodes)))
+		return -ENOMEM;
+	w->work = leakgc_arena_take(&w->arena,
+				    ((size_t)w->node_count + w->block_room) * sizeof(*w->work));
 	if (!w->work)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < w->node_count; i++) {
@@ -34,6 +50,20 @@ int leakgc_world_seal(struct leakgc_world *w)
 			w->candidates_open++;
 	}
 	return 0;
+}
+
+bool leakgc_world_add_block(struct leakgc_world *w, uintptr_t lo, uintptr_t hi, uint32_t *ret_node)
+{
+	if (!w->block_room)
+		return false;
+	w->block_room--;
+	*ret_node = w->node_count++;
+	w->nodes[*ret_node] = (struct leakgc_node_info){
+		.body = {lo, hi},
+		.first_edge = LEAKGC_NO_EDGE,
+		.flags = LEAKGC_NODE_BLOCK,
+	};
+	return true;
 }
 
 static int add_node(struct leakgc_world *w, struct leakgc_node_info **ret_info,

@@ -25,8 +25,15 @@ enum leakgc_treatment {
 	LEAKGC_WITHOUT_PROTECTED = 1 << 11,   /* PROT_NONE memory */
 	LEAKGC_WITHOUT_STOP_PROOF = 1 << 12,  /* a thread that did not stop is ignored */
 	LEAKGC_WITHOUT_LIVE_OBJECTS = 1 << 13,
-	LEAKGC_WITHOUT_QUEUES = 1 << 14, /* POSIX message queues */
-	LEAKGC_WITHOUT_RINGS = 1 << 15,  /* io_uring, userfaultfd and what is not known */
+	LEAKGC_WITHOUT_QUEUES = 1 << 14,     /* POSIX message queues */
+	LEAKGC_WITHOUT_RINGS = 1 << 15,      /* io_uring, userfaultfd and what is not known */
+	LEAKGC_WITHOUT_HEAP = 1 << 16,       /* nothing is known of malloc: every block is a root */
+	LEAKGC_WITHOUT_ARENA_LOCK = 1 << 17, /* arenas that some thread is changing */
+	LEAKGC_WITHOUT_ARENA_MASK = 1 << 18, /* lists of free chunks */
+	LEAKGC_WITHOUT_CACHE_MASK = 1 << 19, /* thread caches */
+	LEAKGC_WITHOUT_INTERIOR = 1 << 20,   /* pointers into the middle of blocks */
+	LEAKGC_WITHOUT_EMBEDDING = 1 << 21,  /* objects that are part of a block */
+	LEAKGC_WITHOUT_GIVING_UP = 1 << 22,  /* chains of blocks that are too long */
 };
 
 struct leakgc_range { /* [lo, hi) */
@@ -37,7 +44,12 @@ struct leakgc_range { /* [lo, hi) */
 #define LEAKGC_NODE_LIVE       1u
 #define LEAKGC_NODE_TASK       2u
 #define LEAKGC_NODE_CANDIDATE  4u
-#define LEAKGC_NODE_UNWAKEABLE 8u /* LIVE tells of its memory only */
+#define LEAKGC_NODE_UNWAKEABLE 8u  /* LIVE tells of its memory only */
+#define LEAKGC_NODE_BLOCK      16u /* a heap block, found on the way */
+#define LEAKGC_NODE_SEEKING    32u /* is a target of the pass that runs */
+#define LEAKGC_NODE_SOUGHT     64u /* was a target of a complete pass with this stride */
+
+#define LEAKGC_BLOCKS_MAX      (1u << 18)
 
 #define LEAKGC_NO_EDGE         UINT32_MAX
 
@@ -79,6 +91,8 @@ struct leakgc_world {
 
 	struct leakgc_node_info *nodes; /* grow upwards in the arena while the world is described */
 	uint32_t node_count;
+	bool wants_blocks;            /* set by the time of the seal */
+	uint32_t block_room;          /* nodes that may still be added */
 	struct leakgc_edge *edge_end; /* edge i is edge_end[-1 - i] */
 	uint32_t edge_count;
 	struct leakgc_range *masks;
@@ -99,8 +113,11 @@ struct leakgc_world {
 /* Begin to describe: nodes follow what the arena holds so far. -ENOMEM. */
 int leakgc_world_begin(struct leakgc_world *w);
 
-/* Described: make room for the work list. -ENOMEM. */
+/* Described: make room for the work list, and for heap blocks if asked to. -ENOMEM. */
 int leakgc_world_seal(struct leakgc_world *w);
+
+/* A heap block, after the seal. false: there is no room for more. */
+bool leakgc_world_add_block(struct leakgc_world *w, uintptr_t lo, uintptr_t hi, uint32_t *ret_node);
 
 int leakgc_world_add_edge(struct leakgc_world *w, uint32_t from, uint32_t to);
 
