@@ -184,12 +184,11 @@ $(BUILD)/tests/e2e/%: tests/e2e/%.c $(strand_a) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(strand_a) -lpthread
 
-# Functions of cases are found by name, so they are exported and never inlined. -z now: the loader
-# would leave words on stacks that live on, which may look like pointers.
+# Functions of cases are found by name, so they are exported and never inlined.
 $(BUILD)/tests/leaks/corpus: $(corpus_src) tests/leaks/corpus.h $(strand_all_a) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -O1 -fno-inline -fno-optimize-sibling-calls \
-		-fvisibility=default -Wno-missing-prototypes -rdynamic -Wl,-z,now -o $@ $(corpus_src) \
+		-fvisibility=default -Wno-missing-prototypes -rdynamic -o $@ $(corpus_src) \
 		$(strand_all_a) -lpthread -ldl
 
 $(BUILD)/bench/%: tests/bench/%.c $(strand_a) $(BUILD)/flags

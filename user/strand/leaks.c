@@ -28,6 +28,12 @@
 #include "strand/runtime.h"
 #include "strand/sched.h"
 
+/*
+ * switch_prepare() leaves two words free at the top. Without them a task's stack does not end
+ * where the next one begins: a pointer to that one's lowest byte is none to this one's end.
+ */
+#define STACK_TOP_UNUSED (2 * sizeof(uintptr_t))
+
 /* Tries of a lock before the search gives up; its holders hold it for microseconds. */
 #define FREEZE_TRIES 100000
 
@@ -175,7 +181,7 @@ static uintptr_t live_stack_lo(const struct task *task, const struct leakgc_thre
 	uintptr_t base = (uintptr_t)task->stack.base, top = (uintptr_t)stack_top(&task->stack);
 
 	if (task->state == TASK_MAKING)
-		return top;
+		return top - STACK_TOP_UNUSED;
 	if (task->state == TASK_PARKED || task->state == TASK_READY || task->state == TASK_NEW)
 		return (uintptr_t)task->sp;
 	for (size_t i = 0; task->state == TASK_RUNNING && i < thread_count; i++) {
@@ -193,7 +199,7 @@ static int describe_task(struct leakgc_world *world, struct task *task,
 		.generation = task->generation,
 		.object_name = task->object,
 		.stack_lo = live_stack_lo(task, threads, thread_count),
-		.stack_hi = (uintptr_t)stack_top(&task->stack),
+		.stack_hi = (uintptr_t)stack_top(&task->stack) - STACK_TOP_UNUSED,
 		.data_lo = (uintptr_t)&task->arg,
 		.data_hi = (uintptr_t)(task->locals + STRAND_LOCALS_MAX),
 		.candidate = is_candidate(task, leakgc_world_limits(world), now),
