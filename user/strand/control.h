@@ -23,7 +23,7 @@ struct control {
 	int report_fd; /* of the newest search, -1: none */
 	int stop_signal;
 	strand_time last_search_end;
-	volatile int cancel;  /* polled by the search */
+	volatile int cancel;      /* polled by the search */
 	pthread_mutex_t starting; /* of the thread, if it is only needed later */
 	struct inquiry inquiry;
 };

@@ -35,7 +35,7 @@
 #define STACK_TOP_UNUSED (2 * sizeof(uintptr_t))
 
 /* Tries of a lock before the search gives up; its holders hold it for microseconds. */
-#define FREEZE_TRIES 100000
+#define FREEZE_TRIES     100000
 
 /* One search. */
 struct scan {

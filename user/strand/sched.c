@@ -203,7 +203,8 @@ static struct task *pick(struct worker *w)
 		w->next = NULL;
 		queue_push(w, &w->ready, task);
 	}
-	return fresh_is_first(w) ? fresh_pop(w) : queue_pop(&w->ready);
+	task = fresh_is_first(w) ? fresh_pop(w) : NULL;
+	return task ? task : queue_pop(&w->ready); /* a thief may have been faster */
 }
 
 /* ---- waking --------------------------------------------------------------------- */
