@@ -6,6 +6,7 @@
 # make check      install what is missing, build with gcc and clang, run every test (root)
 # make corpus     run the leak corpus 20 times; CORPUS='-r 2 etcd': twice, only cases of that name
 # make bench      install peers if it can, measure beside them; BENCH='switch spawn': only those
+# make abi        record the binary interface of the library in tests/abi
 # make V=1        show the commands
 #
 # Variables: CC, BUILD (output folder), SANITIZE (e.g. address,undefined), PREFIX, DESTDIR.
@@ -86,15 +87,18 @@ peer_bin := $(patsubst tests/bench/peers/%,$(BUILD)/bench/peers/%,$(basename \
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all lib stranded tests examples benches check corpus demo bench clean format install unit e2e
+.PHONY: all lib stranded tests examples benches check corpus demo bench clean format install unit e2e cxx abi
 
 all: lib stranded examples $(BUILD)/strand.pc
 
 lib: $(strand_so) $(strand_a) $(BUILD)/strand.pc
 stranded: $(BUILD)/stranded
-tests: unit e2e
+tests: unit e2e cxx
 unit: $(unit_bin)
 e2e: $(target_bin)
+cxx: $(BUILD)/tests/cxx/channels
+abi: $(strand_so)
+	tests/check-abi -r $(BUILD)
 examples: $(example_bin) $(example_bin:%=%.static)
 benches: $(bench_bin)
 
@@ -208,6 +212,12 @@ $(BUILD)/bench/peers/go: tests/bench/go/main.go
 	@mkdir -p $(@D)
 	$(call say,GO)go build -o $@ $<
 
+$(BUILD)/tests/cxx/%: tests/cxx/%.cc $(strand_so) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX)$(CXX) -Iinclude -std=c++17 -O2 -g -Wall -Wextra -Werror \
+		$(if $(SANITIZE),-fsanitize=$(SANITIZE)) -MMD -MP -MF $@.d -o $@ $< \
+		-L$(BUILD) -lstrand -Wl,-rpath,'$$ORIGIN/../..'
+
 # ---- for people and CI ---------------------------------------------------------
 # The packages come first: the build itself is a sub-make that finds them.
 check:
@@ -237,6 +247,9 @@ install: lib stranded
 	ln -sf $(notdir $(strand_so)) $(DESTDIR)$(LIBDIR)/libstrand.so
 	install -m 644 $(strand_a) $(DESTDIR)$(LIBDIR)
 	install -m 644 $(BUILD)/strand.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -d $(DESTDIR)$(PREFIX)/share/gdb/auto-load$(LIBDIR)
+	install -m 644 user/strand/strand-gdb.py \
+		$(DESTDIR)$(PREFIX)/share/gdb/auto-load$(LIBDIR)/$(notdir $(strand_so))-gdb.py
 	install -m 644 include/strand.h $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 include/strand/*.h $(DESTDIR)$(INCLUDEDIR)/strand
 

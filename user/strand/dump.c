@@ -99,7 +99,9 @@ static int take_picture(const struct dump *d, const struct task *task, struct pi
 			return -EBUSY;
 		cpu_relax();
 	}
-	if (atomic_load(&task->state) != TASK_FREE) {
+	uint32_t state = atomic_load(&task->state);
+
+	if (state != TASK_FREE && state != TASK_MAKING) {
 		copy_task(d, task, ret_picture);
 		r = 1;
 	}

@@ -13,9 +13,6 @@ it is linked into) needs it: built with -g, not stripped, or with a separate deb
 import gdb
 import gdb.unwinder
 
-STATES = ("free", "new", "ready", "running", "parked")
-FOREVER = 2**63 - 1
-
 
 def runtime():
     """struct runtime of the inferior."""
@@ -41,6 +38,15 @@ def plain(value):
     return int(value.cast(value.type.strip_typedefs().unqualified()))
 
 
+def state_of(task):
+    """new, ready, running, ... by the runtime's own enum."""
+    number = plain(task["state"])
+    for field in gdb.lookup_type("enum task_state").fields():
+        if field.enumval == number:
+            return field.name[len("TASK_"):].lower()
+    return "unknown"
+
+
 def tasks():
     """All tasks that exist, by id."""
     task_type = gdb.lookup_type("struct task")
@@ -50,7 +56,7 @@ def tasks():
         first = slab["tasks"][0].address.cast(task_type.pointer())
         for i in range(int(slab["count"])):
             task = (first + i).dereference()
-            if plain(task["state"]) != 0:
+            if state_of(task) != "free":
                 found.append(task)
         slab = slab["next"]
     return sorted(found, key=lambda task: int(task["id"]))
@@ -195,17 +201,17 @@ class StrandTasks(gdb.Command):
         texts, now = reasons(), newest_time()
         print("%8s  %-23s %-8s %-22s %9s  %s" % ("ID", "NAME", "STATE", "REASON", "AGE", "WHERE"))
         for task in tasks():
-            state = plain(task["state"])
+            state = state_of(task)
             reason, age, where = "", "", ""
-            if STATES[state] == "parked":
+            if state == "parked":
                 since = int(task["since"])
                 reason = texts.get(int(task["reason"]), "unknown")
                 age = "%.3fs" % (max(0, now - since) / 1e9) if since else "new"
                 where = place_of(int(task["where"]["pc"]))
-            elif STATES[state] == "new":
+            elif state == "new":
                 where = place_of(int(task["fn"].cast(gdb.lookup_type("long"))) + 1)
             print("%8d  %-23s %-8s %-22s %9s  %s"
-                  % (int(task["id"]), name_of(task), STATES[state], reason, age, where))
+                  % (int(task["id"]), name_of(task), state, reason, age, where))
 
 
 class StrandBacktrace(gdb.Command):
@@ -225,7 +231,7 @@ class StrandBacktrace(gdb.Command):
             self.show(task)
 
     def show(self, task):
-        state = STATES[plain(task["state"])]
+        state = state_of(task)
         print('task %d "%s" [%s]' % (int(task["id"]), name_of(task), state))
         if state == "running":
             index = int(task["worker"].cast(gdb.lookup_type("struct worker").pointer())["index"])
