@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include "strand/object.h"
+#include "strand/probes.h"
 
 /* ---- failing ------------------------------------------------------------------------------ */
 
@@ -288,7 +289,8 @@ static size_t objects_in_use(void)
 /* What a child tells its parent. */
 static struct told {
 	unsigned made, failed_calls;
-	long mapped; /* after two runs */
+	long mapped;    /* after two runs */
+	bool abandoned; /* tasks had not ended when main had: then memory stays, on purpose */
 	int failures;
 } * told;
 
@@ -297,6 +299,7 @@ static void tell(void)
 	expect_eq(objects_in_use(), 0);
 	told->failed_calls = failed_calls;
 	told->mapped = mappings.mapped;
+	told->abandoned = strand_descriptor.tasks_spawned != strand_descriptor.tasks_exited;
 	told->failures = test_failures;
 }
 
@@ -335,19 +338,21 @@ static struct told run_in_child(unsigned fail, bool for_good)
 static void fail_each(bool for_good)
 {
 	struct told good = run_in_child(0, false), with;
-	unsigned n = 0, noticed = 0;
+	unsigned n = 0, noticed = 0, whole = 0;
 
 	do {
 		with = run_in_child(++n, for_good);
 		noticed += with.failed_calls > 0;
 		/* Threads end in any order: what they need may be reused, or not. */
-		if (with.mapped > good.mapped)
+		if (with.mapped > good.mapped && !with.abandoned)
 			print_error("mapping %u: %ld bytes are left, not %ld\n", n, with.mapped,
 				    good.mapped);
-		assert_true(with.mapped <= good.mapped);
+		assert_true(with.abandoned || with.mapped <= good.mapped);
+		whole += !with.abandoned;
 	} while (with.made >= n && n < 5000);
 	assert_true(n < 5000);
 	assert_true(noticed > 10);
+	assert_true(whole > n / 2);
 }
 
 /* With so much address space beyond what there is. */
@@ -382,7 +387,10 @@ static void test_address_space(void **state)
 		memset(told, 0, sizeof(*told));
 		assert_int_equal(run_child(limited_child), 0);
 		assert_int_equal(told->failures, 0);
-		assert_true(told->mapped <= good.mapped);
+		if (told->mapped > good.mapped && !told->abandoned)
+			print_error("room %lu MiB: %ld bytes are left, not %ld\n",
+				    (unsigned long)(room >> 20), told->mapped, good.mapped);
+		assert_true(told->abandoned || told->mapped <= good.mapped);
 		none_worked |= room == 0 && told->failed_calls > 0;
 		all_worked |= told->failed_calls == 0;
 	}

@@ -38,8 +38,24 @@ static int run_child_aloud(int (*fn)(void))
 	return status;
 }
 
+/* The number of the task is not ours to know: ids go on from test to test. */
+static void hide_number(char *text)
+{
+	char *at = strstr(text, ": task "), *end;
+
+	if (!at)
+		return;
+	at += strlen(": task ");
+	end = at + strspn(at, "0123456789");
+	if (end == at)
+		return;
+	*at = '#';
+	memmove(at + 1, end, strlen(end) + 1);
+}
+
 static void expect_said(const char *text)
 {
+	hide_number(said);
 	if (!strstr(said, text))
 		print_error("not said: %s\nsaid: %s\n", text, said);
 	assert_non_null(strstr(said, text));
@@ -97,7 +113,7 @@ static void test_names_the_task(void **state)
 		status = run_child_aloud(overflow_child);
 		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
 		expect_said(
-			"strand: stack overflow: task 2 \"deep ?one??\" (64 KiB stack) at pc 0x");
+			"strand: stack overflow: task # \"deep ?one??\" (64 KiB stack) at pc 0x");
 		assert_null(strstr(strstr(said, "overflow:") + 1, "overflow:")); /* once */
 		options.stack_size = 1 << 20;
 		status = run_child_aloud(overflow_child);
@@ -118,7 +134,7 @@ static void test_mprotect_guard(void **state)
 	status = run_child_aloud(overflow_child);
 	unsetenv("STRAND_GUARD");
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
-	expect_said("strand: stack overflow: task 2 ");
+	expect_said("strand: stack overflow: task # ");
 }
 
 /* ---- canaries ------------------------------------------------------------------------ */
@@ -174,7 +190,7 @@ static void test_canary(void **state)
 		int status = run_child_aloud(children[i]);
 
 		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-		expect_said("strand: stack overflow: task 2 \"deep ?one??\" (64 KiB stack), seen");
+		expect_said("strand: stack overflow: task # \"deep ?one??\" (64 KiB stack), seen");
 	}
 	unsetenv("STRAND_GUARD");
 }
@@ -250,7 +266,7 @@ static void test_earlier_handler(void **state)
 	status = run_child_aloud(child_with_earlier_handler);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 42);
-	expect_said("strand: stack overflow: task 2 ");
+	expect_said("strand: stack overflow: task # ");
 }
 
 static void test_later_handler(void **state)
@@ -261,7 +277,7 @@ static void test_later_handler(void **state)
 	skip_where_faults_are_taken();
 	status = run_child_aloud(child_with_later_handler);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
-	expect_said("strand: stack overflow: task 2 ");
+	expect_said("strand: stack overflow: task # ");
 }
 
 /* A handler that survives two runs of the runtime and is both our successor and predecessor. */

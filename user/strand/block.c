@@ -77,9 +77,11 @@ static bool run_call(struct block_pool *pool, struct runtime *rt, struct blockin
 		return false; /* it has ended, or this is the child of a fork in the call */
 	lock_take(&pool->lock);
 	if (!pool->stopping) { /* else the task will never run again */
+		pool->returning++;
 		lock_release(&pool->lock);
 		sleeper_finish(call->waiter.sleeper, 0);
 		lock_take(&pool->lock);
+		pool->returning--;
 	}
 	return true;
 }
@@ -171,7 +173,7 @@ void block_stop(struct block_pool *pool)
 {
 	lock_take(&pool->lock);
 	pool->stopping = true;
-	while (pool->idle) {
+	while (pool->idle || pool->returning) {
 		unsigned seen = atomic_load(&pool->ends);
 
 		atomic_fetch_add(&pool->changes, 1);

@@ -14,6 +14,7 @@ struct block_pool {
 	size_t call_count;        /* in calls */
 	unsigned threads;         /* those that run a call, and the idle ones */
 	unsigned idle;            /* have no call, or are only being started */
+	unsigned returning;       /* have made their call and wake who waits for it */
 	bool stopping;            /* threads end instead of touching tasks */
 	_Atomic unsigned changes; /* futex of idle threads: grows with each new call */
 	_Atomic unsigned ends;    /* futex of block_stop: grows with each end of a thread */

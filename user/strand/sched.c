@@ -32,6 +32,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "strand/futex.h"
 #include "strand/probes.h"
@@ -600,6 +601,18 @@ static void sleep_seeded(struct worker *w, strand_time until)
 		seed->now = until;
 }
 
+/*
+ * The worker's own stack is a root of the leak search, dead frames included: it has only the
+ * mapping to go by. Polling leaves the locks of wait objects there, which lie in the objects.
+ */
+static __attribute__((noinline)) void scrub_dead_frames(void)
+{
+	char dead[4096]; /* more than polling needs */
+
+	memset(dead, 0, sizeof(dead));
+	__asm__ volatile("" : : "r"(dead) : "memory");
+}
+
 /* Nothing to run: tell of the parked tasks, then sleep until something may have changed. */
 static void idle(struct worker *w, strand_time now)
 {
@@ -614,6 +627,7 @@ static void idle(struct worker *w, strand_time now)
 		until = trim;
 	if (until <= now)
 		return;
+	scrub_dead_frames();
 	if (seed_in_use())
 		sleep_seeded(w, until);
 	else
