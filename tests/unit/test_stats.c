@@ -243,7 +243,7 @@ static void test_memory_goes_back(void **state)
 /* ---- tasks that never yield ------------------------------------------------------------------ */
 
 static _Atomic bool stop;
-static uint64_t computing; /* id of the task */
+static _Atomic uint64_t computing; /* id of the task */
 
 static void compute(void *arg)
 {

@@ -131,7 +131,7 @@ static strand_time due(strand_time since, uint64_t threshold)
 strand_time announce_sweep(struct worker *w, strand_time now)
 {
 	struct announcer *a = &w->announcer;
-	uint64_t threshold = strand_descriptor.threshold_ns;
+	uint64_t threshold = __atomic_load_n(&strand_descriptor.threshold_ns, __ATOMIC_RELAXED);
 	unsigned count = 0, total = 0;
 
 	a->last_sweep = now;

@@ -30,7 +30,9 @@
 
 static char *slot(struct strand_chan *chan, size_t i)
 {
-	return chan->buffer + ((chan->head + i) % chan->capacity) * chan->element_size;
+	size_t at = chan->head + i; /* both at most capacity: a division would cost more */
+
+	return chan->buffer + (at < chan->capacity ? at : at - chan->capacity) * chan->element_size;
 }
 
 static void trace(struct strand_chan *chan, enum strand_chan_event event,
@@ -122,8 +124,18 @@ size_t strand_chan_cap(const struct strand_chan *chan)
 
 static void copy(void *to, const void *from, size_t size)
 {
-	if (to && size)
+	if (to && size == sizeof(uint64_t))
+		memcpy(to, from, sizeof(uint64_t)); /* a pointer or a number: no call */
+	else if (to && size)
 		memcpy(to, from, size);
+}
+
+static void clear(void *at, size_t size)
+{
+	if (size == sizeof(uint64_t))
+		memset(at, 0, sizeof(uint64_t));
+	else
+		memset(at, 0, size);
 }
 
 static void buffer_put(struct strand_chan *chan, const void *element)
@@ -137,8 +149,8 @@ static void buffer_take(struct strand_chan *chan, void *ret_element)
 	char *from = slot(chan, 0);
 
 	copy(ret_element, from, chan->element_size);
-	memset(from, 0, chan->element_size); /* C4 */
-	chan->head = (chan->head + 1) % chan->capacity;
+	clear(from, chan->element_size); /* C4 */
+	chan->head = chan->head + 1 < chan->capacity ? chan->head + 1 : 0;
 	chan->count--;
 }
 

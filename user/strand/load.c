@@ -10,7 +10,8 @@
 
 #include "strand/sched.h"
 
-static strand_time since_last_look(const struct worker *w, uint64_t dispatches, strand_time now)
+__attribute__((no_sanitize("thread"))) static strand_time
+since_last_look(const struct worker *w, uint64_t dispatches, strand_time now)
 {
 	uint64_t polled = __atomic_load_n(&w->polled_dispatches, __ATOMIC_RELAXED);
 
@@ -26,7 +27,8 @@ static strand_time since_last_question(struct worker *w, uint64_t dispatches, st
 	return 0;
 }
 
-strand_time load_running_ns(struct worker *w, strand_time now)
+__attribute__((no_sanitize("thread"))) strand_time load_running_ns(struct worker *w,
+								   strand_time now)
 {
 	uint64_t dispatches = __atomic_load_n(&w->dispatches, __ATOMIC_RELAXED);
 	strand_time by_look, by_question;

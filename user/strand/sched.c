@@ -500,6 +500,7 @@ static void leave(struct worker *w, enum leave how, void (*unlock)(void *), void
 {
 	struct task *from = w->current;
 	struct task *to = pick(w);
+	bool starts = to && atomic_load_explicit(&to->state, memory_order_relaxed) == TASK_NEW;
 
 	assert(to != from);
 	if (__builtin_expect(from->canary, 0))
@@ -510,7 +511,10 @@ static void leave(struct worker *w, enum leave how, void (*unlock)(void *), void
 	w->leaving_lock = lock;
 	set_running(w, to);
 	fiber_leave(&from->fiber, to ? &to->fiber : &w->fiber, how == LEAVE_EXIT);
-	switch_stack(&from->sp, to ? to->sp : w->loop_sp);
+	if (starts)
+		switch_start(&from->sp, to->sp);
+	else
+		switch_stack(&from->sp, to ? to->sp : w->loop_sp);
 	fiber_arrive(&from->fiber);
 	sched_after_switch(worker_after_switch());
 }

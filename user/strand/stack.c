@@ -21,11 +21,11 @@
 
 /*
  * Stacks of a slab: 16 MiB of address space at first, one mmap per 256 spawns that find no
- * free task. Each slab is twice as large, up to 1 GiB, so that a million stacks are a hundred
+ * free task. Each slab is twice as large, up to 4 GiB, so that a million stacks are a few dozen
  * regions for the leak search and not thousands.
  */
 #define SLAB_STACKS_MIN ((size_t)256)
-#define SLAB_STACKS_MAX ((size_t)16384)
+#define SLAB_STACKS_MAX ((size_t)65536)
 
 /* ---- guards ---------------------------------------------------------------------- */
 

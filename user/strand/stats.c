@@ -11,7 +11,10 @@
 
 _Static_assert((int)STRAND_WAIT_REASON_COUNT <= STRAND_STATS_REASONS, "no room for a reason");
 
-/* The counters are their workers' own: read as they are, and added up. */
+/*
+ * The counters are their workers' own, who write them without atomics: read as they are, and
+ * added up.
+ */
 #define PEEK(counter) __atomic_load_n(&(counter), __ATOMIC_RELAXED)
 
 static void count_task(struct strand_stats *s, const struct task *task)
@@ -46,7 +49,8 @@ static void count_tasks(struct strand_stats *s, const struct runtime *rt)
 	}
 }
 
-static void count_worker(struct strand_stats *s, struct worker *w, strand_time now)
+__attribute__((no_sanitize("thread"))) static void count_worker(struct strand_stats *s,
+								struct worker *w, strand_time now)
 {
 	const struct task *current = PEEK(w->current);
 	strand_time running = load_running_ns(w, now);

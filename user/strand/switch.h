@@ -11,6 +11,9 @@ struct task;
  */
 void switch_stack(void **save_sp, void *load_sp);
 
+/* The same, to a stack from switch_prepare: only how the processor predicts it differs. */
+void switch_start(void **save_sp, void *load_sp);
+
 /*
  * Clear the vector registers, which no call preserves. Compilers move pairs of pointers through
  * them and an idle worker changes none: what a task left there when it parked would stay, and be

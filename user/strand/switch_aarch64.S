@@ -73,6 +73,10 @@ switch_stack:
 	.cfi_restore x28
 	ret
 	.cfi_endproc
+/* One ret for both: no difference was measured here. */
+	.globl	switch_start
+	.hidden	switch_start
+	.set	switch_start, switch_stack
 	.size	switch_stack, . - switch_stack
 
 /* A task's first frame. x19 holds the task; the walk of its stack ends here: no caller. */
