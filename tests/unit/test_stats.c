@@ -310,8 +310,9 @@ static int polite(void *arg)
 	take_stats();
 	before = stats.switches;
 	start_thread(&thread, look_at_well_behaved, NULL);
-	while (!atomic_load(&stop))
+	do {
 		strand_yield();
+	} while (!atomic_load(&stop));
 	pthread_join(thread, NULL);
 	take_stats();
 	expect_true(stats.switches > before);
