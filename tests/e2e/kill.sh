@@ -29,7 +29,8 @@ naps_beyond() {
 # The probes' reference counter in the target's memory: how many uprobes hold it up.
 semaphore() { # PID
 	local base address
-	base=$(awk -F- 'NR == 1 { print $1 }' "/proc/$1/maps")
+	# Not the first line: the kernel may have put its uprobe trampoline before the program.
+	base=$(awk -F- '/\/big_heap$/ { print $1; exit }' "/proc/$1/maps")
 	address=$(nm "$target" | awk '$3 == "strand_probe_semaphore" { print $1 }')
 	[ -n "$address" ] || fail 'the target has no symbol strand_probe_semaphore'
 	dd if="/proc/$1/mem" bs=1 count=2 skip=$((16#$base + 16#$address)) 2>/dev/null |
