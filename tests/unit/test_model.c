@@ -150,6 +150,61 @@ static void complete_only_if_nothing_is_missing(void **state)
 	model_done(&m);
 }
 
+static void sorting_counts_the_tasks(void **state)
+{
+	struct model m, one;
+	const struct model_counts *c;
+
+	(void)state;
+	fixed_model(&m);
+	c = &model_find_process(&m, 42, 4200)->counts;
+	assert_int_equal(c->tasks[MODEL_WAITING], 1);
+	assert_int_equal(c->tasks[MODEL_LEAKED], 2);
+	assert_int_equal(c->tasks[MODEL_SUSPECT], 1);
+	assert_int_equal(c->oldest_since_ns[MODEL_LEAKED], NOW - 150 * SECOND);
+	one = model_one(&m, &m.processes[1]);
+	assert_int_equal(one.process_count, 1);
+	assert_ptr_equal(&one.processes[0], &m.processes[1]);
+	assert_int_equal(one.now_ns, m.now_ns);
+	model_done(&m);
+}
+
+static void counts_that_are_known_stay(void **state)
+{
+	struct model m;
+	struct model_process *p;
+
+	(void)state;
+	model_init(&m);
+	p = add_process(&m, 1, "x");
+	add_task(p, 1, STRAND_WAIT_SELECT, 0);
+	p->counts = (struct model_counts){.known = true, .tasks = {[MODEL_WAITING] = 1000000}};
+	model_sort(&m);
+	assert_int_equal(m.processes[0].counts.tasks[MODEL_WAITING], 1000000);
+	model_done(&m);
+}
+
+static void searches_are_counted_by_their_end(void **state)
+{
+	struct model_search_totals totals = {0};
+	struct model_search s = {.asked = true, .total_ns = INT64_MAX, .pause_ns = -5};
+
+	(void)state;
+	model_count_search(&totals, &s);
+	s.answered = true;
+	s.status = STRAND_SEARCH_DONE;
+	model_count_search(&totals, &s);
+	model_count_search(&totals, &s);
+	s.status = (enum strand_search_status)77;
+	model_count_search(&totals, &s);
+	assert_int_equal(totals.count[MODEL_SEARCH_NO_ANSWER], 1);
+	assert_int_equal(totals.count[MODEL_SEARCH_DONE], 2);
+	assert_int_equal(totals.count[MODEL_SEARCH_INCONCLUSIVE], 1);
+	assert_int_equal(totals.count[MODEL_SEARCH_REFUSED], 0);
+	assert_true(totals.total_ns[MODEL_SEARCH_DONE] == INT64_MAX);
+	assert_int_equal(totals.pause_ns[MODEL_SEARCH_DONE], 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +214,9 @@ int main(void)
 		cmocka_unit_test(frame_copy_is_deep),
 		cmocka_unit_test(texts_cover_every_number),
 		cmocka_unit_test(complete_only_if_nothing_is_missing),
+		cmocka_unit_test(sorting_counts_the_tasks),
+		cmocka_unit_test(counts_that_are_known_stay),
+		cmocka_unit_test(searches_are_counted_by_their_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

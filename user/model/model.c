@@ -86,6 +86,7 @@ static void process_done(struct model_process *p)
 	free(p->tasks);
 	free(p->command);
 	free(p->exe);
+	free(p->cgroup);
 	free(p->runtime);
 	free(p->status_text);
 	model_search_done(&p->search);
@@ -181,6 +182,21 @@ struct model_task *model_find_task(const struct model_process *p, uint64_t id)
 	return found;
 }
 
+static void count_tasks(struct model_process *p)
+{
+	struct model_counts *c = &p->counts;
+
+	if (c->known)
+		return;
+	for (size_t i = 0; i < p->task_count; i++) {
+		const struct model_task *t = &p->tasks[i];
+
+		if (!c->tasks[t->state]++ || t->since_ns < c->oldest_since_ns[t->state])
+			c->oldest_since_ns[t->state] = t->since_ns;
+	}
+	c->known = true;
+}
+
 void model_sort(struct model *m)
 {
 	if (m->process_count)
@@ -192,7 +208,17 @@ void model_sort(struct model *m)
 		if (p->task_count)
 			qsort(p->tasks, p->task_count, sizeof(*p->tasks), compare_tasks);
 		p->task_sorted = p->task_count;
+		count_tasks(p);
 	}
+}
+
+struct model model_one(const struct model *m, const struct model_process *p)
+{
+	struct model one = *m;
+
+	one.processes = (struct model_process *)p;
+	one.process_count = one.process_room = one.process_sorted = 1;
+	return one;
 }
 
 static bool nothing_lost(const struct model_losses *l)
@@ -209,6 +235,37 @@ bool model_process_observed(const struct model_process *p)
 bool model_search_proved(const struct model_search *search)
 {
 	return search->asked && search->answered && search->status == STRAND_SEARCH_DONE;
+}
+
+static enum model_search_result search_result(const struct model_search *search)
+{
+	if (!search->answered)
+		return MODEL_SEARCH_NO_ANSWER;
+	switch (search->status) {
+	case STRAND_SEARCH_DONE:
+		return MODEL_SEARCH_DONE;
+	case STRAND_SEARCH_REFUSED:
+		return MODEL_SEARCH_REFUSED;
+	case STRAND_SEARCH_INCONCLUSIVE:
+		break;
+	}
+	return MODEL_SEARCH_INCONCLUSIVE;
+}
+
+/* The times are a target's claims: what would overflow stays at its largest. */
+static void add_time(int64_t *sum, int64_t ns)
+{
+	if (ns > 0 && __builtin_add_overflow(*sum, ns, sum))
+		*sum = INT64_MAX;
+}
+
+void model_count_search(struct model_search_totals *totals, const struct model_search *search)
+{
+	enum model_search_result result = search_result(search);
+
+	totals->count[result]++;
+	add_time(&totals->total_ns[result], search->total_ns);
+	add_time(&totals->pause_ns[result], search->pause_ns);
 }
 
 /* Nothing of a process that has exited can leak, so there is nothing left to know about it. */
@@ -235,6 +292,17 @@ bool model_complete(const struct model *m)
 
 static const char *const reason_texts[] = {STRAND_WAIT_REASONS(TEXT_AT)};
 static const char *const cause_texts[] = {STRAND_SEARCH_CAUSES(TEXT_AT)};
+static const char *const task_state_texts[] = {
+	[MODEL_WAITING] = "waiting",
+	[MODEL_LEAKED] = "leaked",
+	[MODEL_SUSPECT] = "suspect",
+};
+static const char *const search_result_texts[] = {
+	[MODEL_SEARCH_DONE] = "done",
+	[MODEL_SEARCH_INCONCLUSIVE] = "inconclusive",
+	[MODEL_SEARCH_REFUSED] = "refused",
+	[MODEL_SEARCH_NO_ANSWER] = "no answer",
+};
 static const char *const process_status_texts[] = {
 	[MODEL_OBSERVED] = "observed",
 	[MODEL_DENIED] = "denied",
@@ -256,6 +324,16 @@ static const char *text_of(const char *const *texts, size_t count, unsigned valu
 const char *model_reason_text(enum strand_wait_reason reason)
 {
 	return TEXT_OF(reason_texts, reason);
+}
+
+const char *model_task_state_text(enum model_task_state state)
+{
+	return TEXT_OF(task_state_texts, state);
+}
+
+const char *model_search_result_text(enum model_search_result result)
+{
+	return TEXT_OF(search_result_texts, result);
 }
 
 const char *model_cause_text(enum strand_search_cause cause)

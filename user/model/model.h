@@ -39,6 +39,7 @@ enum model_task_state { /* one verdict per task, shown apart */
 			MODEL_LEAKED,
 			MODEL_SUSPECT,
 };
+#define MODEL_TASK_STATES (MODEL_SUSPECT + 1)
 
 struct model_task {
 	uint64_t id;
@@ -82,6 +83,33 @@ struct model_search {  /* the newest leak search of a process */
 	char *error; /* why there is no answer, one line; NULL: none */
 };
 
+/* How a search ended, as counters name it. */
+enum model_search_result {
+	MODEL_SEARCH_DONE = 0,
+	MODEL_SEARCH_INCONCLUSIVE,
+	MODEL_SEARCH_REFUSED,
+	MODEL_SEARCH_NO_ANSWER,
+	MODEL_SEARCH_RESULTS
+};
+
+/* All searches of the observer's life, those of processes that have exited since included. */
+struct model_search_totals {
+	uint64_t count[MODEL_SEARCH_RESULTS];
+	int64_t total_ns[MODEL_SEARCH_RESULTS];
+	int64_t pause_ns[MODEL_SEARCH_RESULTS];
+};
+
+/*
+ * The waiting tasks of a process in numbers, so that what needs no more reads no tasks. Set by
+ * model_sort() from the tasks, unless whoever filled in the process has set `known`.
+ */
+struct model_counts {
+	bool known;
+	uint64_t tasks[MODEL_TASK_STATES];
+	int64_t oldest_since_ns[MODEL_TASK_STATES]; /* where there are tasks */
+	uint64_t retained_bytes;                    /* by leaked ones; 0: nothing or unknown */
+};
+
 struct model_losses { /* records that the observer knows it did not keep */
 	uint64_t map_full;
 	uint64_t ring_full;
@@ -95,6 +123,7 @@ struct model_process {
 	uid_t uid;
 	char *command; /* /proc/PID/comm */
 	char *exe;     /* path as the kernel shows it; NULL: unknown */
+	char *cgroup;  /* path in the unified hierarchy; NULL: unknown */
 	char *runtime; /* version text of its libstrand; NULL: unknown */
 	unsigned abi_major, abi_minor;
 	bool is_static; /* the runtime is in the executable itself */
@@ -103,6 +132,7 @@ struct model_process {
 	uint64_t tasks_spawned, tasks_exited;
 	struct model_search search;
 	struct model_losses losses;
+	struct model_counts counts;
 	struct model_task *tasks; /* sorted by id */
 	size_t task_count, task_room;
 	size_t task_sorted; /* so many of them are known to be in order: model_sort() sets it */
@@ -113,7 +143,8 @@ struct model {
 	int64_t wall_ns; /* CLOCK_REALTIME of the snapshot */
 	int64_t now_ns;  /* CLOCK_MONOTONIC of the same moment */
 	const char *observer_version;
-	struct model_losses losses;      /* those that belong to no process */
+	struct model_losses losses; /* those that belong to no process */
+	struct model_search_totals searches;
 	struct model_process *processes; /* sorted by pid, start_ticks */
 	size_t process_count, process_room;
 	size_t process_sorted; /* as task_sorted */
@@ -142,12 +173,15 @@ int model_add_process(struct model *m, struct model_process **ret_process); /* z
 int model_add_task(struct model_process *p, struct model_task **ret_task);  /* zeroed */
 struct model_process *model_find_process(const struct model *m, pid_t pid, uint64_t start_ticks);
 struct model_task *model_find_task(const struct model_process *p, uint64_t id);
-/* Sorts processes and tasks; pointers to them taken before are void. */
+/* Sorts processes and tasks and counts them; pointers to them taken before are void. */
 void model_sort(struct model *m);
+/* A model of one process of m, for any view; borrowed: it is not ended, and ends with m. */
+struct model model_one(const struct model *m, const struct model_process *p);
 void model_frame_done(struct model_frame *frame);
 int model_frame_copy(const struct model_frame *from, struct model_frame *ret_frame);
 void model_stack_done(struct model_stack *stack);
 void model_search_done(struct model_search *search);
+void model_count_search(struct model_search_totals *totals, const struct model_search *search);
 /* Are its waiting tasks seen, be it without stacks or searches? */
 bool model_process_observed(const struct model_process *p);
 /* Has a search answered, so that a task that is not leaked is one that could not be proved so? */
@@ -156,6 +190,8 @@ bool model_search_proved(const struct model_search *search);
 bool model_process_complete(const struct model_process *p);
 bool model_complete(const struct model *m);
 const char *model_reason_text(enum strand_wait_reason reason); /* "unknown" if out of range */
+const char *model_task_state_text(enum model_task_state state);
+const char *model_search_result_text(enum model_search_result result);
 const char *model_cause_text(enum strand_search_cause cause);
 const char *model_process_status_text(enum model_process_status status);
 

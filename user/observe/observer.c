@@ -192,6 +192,22 @@ static void plan_rescan(void *context, pid_t pid)
 		o->rescan_count++;
 }
 
+/* Every search that was asked for ends in one of these two, or in a failure to start. */
+static void give_up(struct observer *o, struct watch *w, enum model_process_status status,
+		    const char *why)
+{
+	search_give_up(&w->search, &o->maps, w->target, status, why);
+	model_count_search(&o->searches, &w->search.result);
+}
+
+static bool finish_search(struct observer *o, struct watch *w)
+{
+	bool usable = search_finish(&w->search, w->target);
+
+	model_count_search(&o->searches, &w->search.result);
+	return usable;
+}
+
 static void on_exit_event(void *context, pid_t pid)
 {
 	struct observer *o = context;
@@ -201,7 +217,7 @@ static void on_exit_event(void *context, pid_t pid)
 	if (!w)
 		return;
 	if (w->search.request)
-		search_give_up(&w->search, &o->maps, w->target, MODEL_EXITED, "it has exited");
+		give_up(o, w, MODEL_EXITED, "it has exited");
 	plan_rescan(o, pid);
 }
 
@@ -340,11 +356,13 @@ static int start_search(struct observer *o, struct watch *w, int64_t timeout_ns)
 	int error;
 
 	if (why) {
-		search_give_up(&w->search, &o->maps, w->target, status, why);
+		give_up(o, w, status, why);
 		return -ENOTCONN;
 	}
 	error = search_start(&w->search, &o->maps, w->target, ++o->last_request,
 			     observe_now_ns() + timeout_ns);
+	if (error)
+		model_count_search(&o->searches, &w->search.result);
 	if (error == -ETIMEDOUT)
 		w->hello_error = error;
 	return error;
@@ -375,9 +393,9 @@ static void finish_searches(struct observer *o, struct round *round)
 		if (!w->search.request)
 			continue;
 		if (w->search.has_answer)
-			round->answered += search_finish(&w->search, w->target);
+			round->answered += finish_search(o, w);
 		else if (w->search.deadline_ns <= observe_now_ns())
-			search_give_up(&w->search, &o->maps, w->target, MODEL_HUNG, why);
+			give_up(o, w, MODEL_HUNG, why);
 		else
 			round->running++;
 	}
@@ -397,8 +415,7 @@ static void give_up_all(struct observer *o)
 {
 	for (size_t i = 0; i < o->watch_count; i++)
 		if (o->watches[i]->search.request)
-			search_give_up(&o->watches[i]->search, &o->maps, o->watches[i]->target,
-				       MODEL_OBSERVED, "interrupted");
+			give_up(o, o->watches[i], MODEL_OBSERVED, "interrupted");
 }
 
 static size_t count_unseen(const struct observer *o, const struct round *round)

@@ -174,6 +174,18 @@ char *procfs_read_exe(int proc_fd)
 	return n > 0 ? strndup(path, n) : NULL;
 }
 
+char *procfs_read_cgroup(int proc_fd)
+{
+	char text[2 * PATH_MAX];
+	const char *path, *end;
+
+	if (read_text(proc_fd, "cgroup", text, sizeof(text)))
+		return NULL;
+	path = strncmp(text, "0::", 3) ? line_after(text, "\n0::") : text + 3;
+	end = path ? strchr(path, '\n') : NULL;
+	return end ? strndup(path, end - path) : NULL;
+}
+
 /* Ask for one executable mapping at a time. Returns 0, -ENOTTY on an older kernel, or -errno. */
 static int query_executables(int maps_fd, bool (*visit)(void *, const struct procfs_mapping *),
 			     void *context)

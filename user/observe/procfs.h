@@ -39,7 +39,8 @@ int procfs_open(pid_t pid);
 int procfs_read_stat(int proc_fd, struct procfs_stat *ret_stat);
 int procfs_read_status(int proc_fd, struct procfs_status *ret_status);
 void procfs_read_command(int proc_fd, char command[16]);
-char *procfs_read_exe(int proc_fd); /* malloc'ed; NULL: unreadable */
+char *procfs_read_exe(int proc_fd);    /* malloc'ed; NULL: unreadable */
+char *procfs_read_cgroup(int proc_fd); /* path in the unified hierarchy, malloc'ed; NULL: unknown */
 
 /* Has all of it exited? A leader that has ended may have threads that live on. */
 bool procfs_has_exited(const struct procfs_stat *stat);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "observe/procfs.h"
 #include "observe/stacks.h"
 #include "observe/watch.h"
 
@@ -253,6 +254,7 @@ static int fill_process(struct filler *f)
 	p->uid = t->uid;
 	p->command = strndup(t->command, sizeof(t->command));
 	p->exe = t->exe ? strdup(t->exe) : NULL;
+	p->cgroup = procfs_read_cgroup(t->proc_fd);
 	if (t->status == MODEL_OBSERVED)
 		target_read_descriptor(t); /* its counters; if it fails, those of before */
 	if (t->has_descriptor) {
@@ -323,6 +325,7 @@ int observer_snapshot(struct observer *o, struct model *ret_model)
 	o->purge_wanted = false;
 	model_init(&m);
 	error = add_host(&m);
+	m.searches = o->searches;
 	m.losses.ring_full = c.counters.ring_full;
 	m.losses.map_full = c.counters.processes_full;
 	for (size_t i = 0; i < o->watch_count && !error; i++)

@@ -53,6 +53,7 @@ struct observer {
 	int64_t full_scan_due_ns;
 	bool purge_wanted; /* a process with entries has gone */
 	uint64_t last_request;
+	struct model_search_totals searches;
 };
 
 int64_t observe_now_ns(void);

@@ -13,19 +13,6 @@ struct document {
 	enum json_content content;
 };
 
-static const char *state_text(enum model_task_state state)
-{
-	switch (state) {
-	case MODEL_WAITING:
-		return "waiting";
-	case MODEL_LEAKED:
-		return "leaked";
-	case MODEL_SUSPECT:
-		return "suspect";
-	}
-	return "unknown";
-}
-
 static const char *verdict_text(enum strand_verdict verdict)
 {
 	switch (verdict) {
@@ -161,7 +148,7 @@ static void write_task(struct document *d, const struct model_task *t)
 	write_address_if(w, "object", t->object, t->object);
 	json_write_seconds(w, "waiting_seconds", clock_age(d->model->now_ns, t->since_ns));
 	json_write_time(w, "since", wall_of(d->model, t->since_ns));
-	json_write_string(w, "state", state_text(t->state));
+	json_write_string(w, "state", model_task_state_text(t->state));
 	json_write_string(w, "verdict", verdict_text(t->verdict));
 	write_root(w, t);
 	json_write_bool(w, "has_deadline", t->has_deadline);
