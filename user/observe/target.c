@@ -190,7 +190,7 @@ static void judge_control(struct target *t)
 			   "forked from process %d, its runtime is not running", desc->pid);
 	else if (desc->control_fd < 0)
 		set_status(t, MODEL_NO_CONTROL,
-			   "it has no control pipe (switched off with STRAND_OBSERVE=0?)");
+			   "it has no control pipe (STRAND_OBSERVE=0, or under Valgrind?)");
 	else
 		set_status(t, MODEL_OBSERVED, "%s", "");
 }

@@ -6,6 +6,9 @@
  * nothing; the kernel patches its nop. A call is guarded by the semaphore, which
  * the kernel counts up for each attached uprobe: unobserved, a probe point costs one
  * predictable branch.
+ *
+ * Under Valgrind no probe is ever called: it translates the breakpoint that the kernel puts into
+ * the file's page for every process, and the program would die of SIGTRAP.
  */
 #ifndef STRAND_PROBES_H
 #define STRAND_PROBES_H
@@ -16,6 +19,7 @@
 
 extern volatile unsigned short strand_probe_semaphore __attribute__((visibility("hidden")));
 extern struct strand_descriptor strand_descriptor;
+extern bool strand_probes_deadly __attribute__((visibility("hidden")));
 
 void strand_probe_spawn(const struct strand_rec_spawn *record);
 void strand_probe_exit(const struct strand_rec_exit *record);
@@ -32,7 +36,7 @@ static inline bool probes_observed(void)
 #ifdef STRAND_NO_PROBES
 	return false;
 #else
-	return __builtin_expect(strand_probe_semaphore != 0, 0);
+	return __builtin_expect(strand_probe_semaphore != 0, 0) && !strand_probes_deadly;
 #endif
 }
 

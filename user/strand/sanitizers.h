@@ -15,6 +15,7 @@
 #ifndef STRAND_SANITIZERS_H
 #define STRAND_SANITIZERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "strand/memory.h"
 #include "strand/stack.h"
@@ -34,6 +35,13 @@
 #endif
 #endif
 
+#if defined(__has_include)
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#define STRAND_VALGRIND 1
+#endif
+#endif
+
 #ifdef STRAND_ASAN
 #include <pthread.h>
 #include <sanitizer/asan_interface.h>
@@ -43,6 +51,16 @@
 #ifdef STRAND_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
+
+/* Does Valgrind translate this process? */
+static inline bool runs_on_valgrind(void)
+{
+#ifdef STRAND_VALGRIND
+	return RUNNING_ON_VALGRIND;
+#else
+	return false;
+#endif
+}
 
 /* A flow of control: of a task, or of a worker's own loop. */
 struct fiber {
