@@ -416,6 +416,11 @@ void event_reader_free(struct event_reader *r)
 	free(r);
 }
 
+int event_reader_fd(const struct event_reader *r)
+{
+	return ring_buffer__epoll_fd(r->ring);
+}
+
 int event_reader_wait(struct event_reader *r, int64_t timeout_ns)
 {
 	/* Rounded up: rounding down would spin through the last millisecond. */

@@ -69,6 +69,9 @@ int event_reader_new(const struct collect_maps *maps, const struct collect_callb
 		     struct event_reader **ret_reader);
 void event_reader_free(struct event_reader *r);
 
+/* Readable when there are events; the reader's own. */
+int event_reader_fd(const struct event_reader *r);
+
 /* Wait for events at most so long and handle what is there. Returns 0, -EINTR or -errno. */
 int event_reader_wait(struct event_reader *r, int64_t timeout_ns);
 

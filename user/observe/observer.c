@@ -295,7 +295,12 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-static int64_t next_due_ns(const struct observer *o)
+int observer_fd(const struct observer *o)
+{
+	return event_reader_fd(o->reader);
+}
+
+int64_t observer_due_ns(const struct observer *o)
 {
 	int64_t due = o->full_scan_due_ns;
 
@@ -311,7 +316,8 @@ int observer_run(struct observer *o, int64_t until_ns)
 {
 	for (;;) {
 		int64_t now = observe_now_ns();
-		int error = event_reader_wait(o->reader, earlier(until_ns, next_due_ns(o)) - now);
+		int error =
+			event_reader_wait(o->reader, earlier(until_ns, observer_due_ns(o)) - now);
 
 		if (error)
 			return error;

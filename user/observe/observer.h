@@ -28,6 +28,13 @@ void observer_free(struct observer *o);
 int observer_run(struct observer *o, int64_t until_ns);
 
 /*
+ * For a caller with a loop of its own: observer_run() has something to do when the descriptor is
+ * readable, or at that time (CLOCK_MONOTONIC ns). The descriptor is the observer's.
+ */
+int observer_fd(const struct observer *o);
+int64_t observer_due_ns(const struct observer *o);
+
+/*
  * observer_search - ask for leak searches and wait for the answers.
  * @pid  0: every observed process
  * Returns the number of processes that answered (with whatever result), 0 if there are none,
