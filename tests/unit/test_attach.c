@@ -124,6 +124,35 @@ static void test_perf_places_all_probes(void **state)
 	check_method(state, ATTACH_PERF);
 }
 
+static void check_one_process(void **state, enum attach_method method)
+{
+	struct fixture *f = begin(state, method);
+	struct target one = {.pid = f->one.pid, .binary = &f->binary};
+	int before = fake_semaphore(&f->other);
+
+	assert_int_equal(attacher_attach_target(f->attacher, &one), 0);
+	assert_true(fake_semaphore(&f->one) >= STRAND_PROBE_COUNT);
+	assert_int_equal(fake_semaphore(&f->other), before);
+	fake_tell(&f->one, "park 7 1 0");
+	fake_tell(&f->other, "park 7 1 0");
+	assert_int_equal(account_of(f, f->one.pid).waiting, 1);
+	assert_int_equal(account_of(f, f->other.pid).records[STRAND_PROBE_PARK], 0);
+	attacher_detach_target(&one);
+	assert_null(one.link);
+	fake_tell(&f->one, "park 8 1 0");
+	assert_int_equal(account_of(f, f->one.pid).waiting, 1);
+}
+
+static void test_uprobe_multi_can_leave_others_alone(void **state)
+{
+	check_one_process(state, ATTACH_UPROBE_MULTI);
+}
+
+static void test_perf_can_leave_others_alone(void **state)
+{
+	check_one_process(state, ATTACH_PERF);
+}
+
 static void test_the_quota_of_one_leaves_the_other_alone(void **state)
 {
 	struct fixture *f = begin(state, ATTACH_BEST);
@@ -241,6 +270,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ATTACHED(test_uprobe_multi_places_all_probes),
 		ATTACHED(test_perf_places_all_probes),
+		ATTACHED(test_uprobe_multi_can_leave_others_alone),
+		ATTACHED(test_perf_can_leave_others_alone),
 		ATTACHED(test_the_quota_of_one_leaves_the_other_alone),
 		ATTACHED(test_a_wrong_offset_is_an_error),
 		cmocka_unit_test(test_without_rights_it_says_which_are_missing),

@@ -237,6 +237,30 @@ static bool is_forgotten(struct fixture *f)
 	return !is_watched(f) && !entries_of(f, f->fake.pid);
 }
 
+/* Two processes of one program: the one outside the scope is neither shown nor slowed. */
+static void test_a_scope_leaves_others_alone(void **state)
+{
+	struct observer_options options = {.threshold_ns = 10000000};
+	struct fixture *f = *state;
+	struct fake_process other;
+	char *error = NULL;
+	int before;
+
+	if (geteuid())
+		skip();
+	f->fake = fake_start(NULL);
+	other = fake_start(NULL);
+	before = fake_semaphore(&other);
+	options.scope.pid = f->fake.pid;
+	assert_int_equal(observer_new(&options, &f->o, &error), 0);
+	assert_int_equal(fake_semaphore(&other), before);
+	fake_tell(&f->fake, "park 7 1 100");
+	fake_tell(&other, "park 7 1 100");
+	assert_int_equal(look_for(f, MODEL_OBSERVED)->task_count, 1);
+	assert_int_equal(f->m.process_count, 1);
+	fake_stop(&other);
+}
+
 static void test_a_process_started_later_is_found(void **state)
 {
 	struct fixture *f = *state;
@@ -515,6 +539,7 @@ int main(void)
 		OBSERVED(test_a_crowd_arrives_whole),
 		OBSERVED(test_what_was_parked_before_is_announced_anew),
 		OBSERVED(test_bad_records_are_counted_and_nothing_else),
+		OBSERVED(test_a_scope_leaves_others_alone),
 		OBSERVED(test_a_process_started_later_is_found),
 		OBSERVED(test_a_dead_process_leaves_nothing),
 		OBSERVED(test_an_exec_ends_the_parks_of_the_program_before),

@@ -269,6 +269,44 @@ static void shared_binary(void **state)
 	close(fd);
 }
 
+static void become_nobody(void *context)
+{
+	(void)context;
+	if (setresuid(65534, 65534, 65534))
+		_exit(1);
+}
+
+/* Only what the scope holds is looked at, and what leaves it is let go. */
+static void scope(void **state)
+{
+	struct fixture *f = *state;
+	int fd = sound_file();
+	struct child a = load(fd);
+	struct child b = start_child(&(struct child_plan){.fd = fd, .then = become_nobody});
+
+	if (geteuid())
+		skip();
+	f->d.scope = (struct scope){.pid = a.pid};
+	assert_int_equal(discovery_scan(&f->d, 0, &f->events), 0);
+	assert_non_null(discovery_find(&f->d, a.pid));
+	assert_null(scan(f, b.pid));
+	f->d.scope = (struct scope){.by_uid = true, .uid = geteuid()};
+	assert_int_equal(discovery_scan(&f->d, 0, &f->events), 0);
+	assert_non_null(discovery_find(&f->d, a.pid));
+	assert_non_null(discovery_find(&f->d, b.pid));
+	assert_int_equal(write(b.go, "", 1), 1);
+	while (discovery_find(&f->d, b.pid))
+		assert_int_equal(discovery_scan(&f->d, 0, &f->events), 0);
+	assert_non_null(discovery_find(&f->d, a.pid));
+	f->d.scope.uid = 65534;
+	assert_non_null(scan(f, b.pid));
+	assert_int_equal(discovery_scan(&f->d, 0, &f->events), 0);
+	assert_null(discovery_find(&f->d, a.pid));
+	end_child(&a);
+	end_child(&b);
+	close(fd);
+}
+
 /* A zombie has no memory and no descriptors left, though its directory is still there. */
 static void zombie(void **state)
 {
@@ -656,6 +694,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(comes_and_goes),
 		TEST(shared_binary),
+		TEST(scope),
 		TEST(zombie),
 		TEST(descriptors),
 		TEST(tells_of_changes),

@@ -17,6 +17,7 @@ static const char help[] =
 	"\n"
 	"  -o, --output text|json  the form of Go's goroutine dumps (the default), or JSON\n"
 	"  -p, --pid PID           only this process\n"
+	"  -u, --uid USER          only processes of this user (name or number)\n"
 	"  -h, --help              this text\n"
 	"\n"
 	"Exit status: 0 searched (whether there are leaks or not), 1 not written, 2 wrong\n"
@@ -25,11 +26,12 @@ static const char help[] =
 static const struct option names[] = {
 	{"output", required_argument, NULL, 'o'},
 	{"pid", required_argument, NULL, 'p'},
+	{"uid", required_argument, NULL, 'u'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
 
-static const struct option_set option_set = {.letters = "o:p:h", .names = names, .help = help};
+static const struct option_set option_set = {.letters = "o:p:u:h", .names = names, .help = help};
 
 struct tally {
 	size_t searched, not_searched, leaked;
@@ -103,7 +105,7 @@ int cmd_leaks(int argc, char **argv)
 
 	if (status != OPTIONS_GO_ON)
 		return status;
-	status = session_open(&s, o.pid);
+	status = session_open(&s, &o.scope);
 	if (!status)
 		status = session_search(&s);
 	if (!status)

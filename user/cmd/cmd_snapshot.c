@@ -16,6 +16,7 @@ static const char help[] =
 	"\n"
 	"  -o, --output json|text  JSON (the default), or the form of Go's goroutine dumps\n"
 	"  -p, --pid PID           only this process\n"
+	"  -u, --uid USER          only processes of this user (name or number)\n"
 	"      --no-search         don't search for leaks: nothing is shown as leaked\n"
 	"  -h, --help              this text\n"
 	"\n"
@@ -25,12 +26,13 @@ static const char help[] =
 static const struct option names[] = {
 	{"output", required_argument, NULL, 'o'},
 	{"pid", required_argument, NULL, 'p'},
+	{"uid", required_argument, NULL, 'u'},
 	{"no-search", no_argument, NULL, OPTION_NO_SEARCH},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
 
-static const struct option_set option_set = {.letters = "o:p:h", .names = names, .help = help};
+static const struct option_set option_set = {.letters = "o:p:u:h", .names = names, .help = help};
 
 /* The document is written even if nothing was observed: it says so itself. */
 static int print_snapshot(struct session *s, const struct options *o)
@@ -61,7 +63,7 @@ int cmd_snapshot(int argc, char **argv)
 
 	if (status != OPTIONS_GO_ON)
 		return status;
-	status = session_open(&s, o.pid);
+	status = session_open(&s, &o.scope);
 	if (!status && o.search)
 		status = session_search(&s);
 	if (!status)

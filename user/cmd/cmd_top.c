@@ -22,6 +22,7 @@ static const char help[] =
 	"  -n, --iterations N         end after N blocks (default: when interrupted)\n"
 	"  -d, --delay SECONDS        between blocks, 0.1 to 86400 (default: 2)\n"
 	"  -p, --pid PID              only this process\n"
+	"  -u, --uid USER             only processes of this user (name or number)\n"
 	"      --search-interval SEC  between searches for leaks (default: 60); a process\n"
 	"                             may refuse to be searched more often\n"
 	"      --no-search            don't search for leaks: nothing is shown as leaked\n"
@@ -37,6 +38,7 @@ static const struct option names[] = {
 	{"iterations", required_argument, NULL, 'n'},
 	{"delay", required_argument, NULL, 'd'},
 	{"pid", required_argument, NULL, 'p'},
+	{"uid", required_argument, NULL, 'u'},
 	{"search-interval", required_argument, NULL, OPTION_SEARCH_INTERVAL},
 	{"no-search", no_argument, NULL, OPTION_NO_SEARCH},
 	{"color", required_argument, NULL, OPTION_COLOUR},
@@ -44,7 +46,7 @@ static const struct option names[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static const struct option_set option_set = {.letters = "bn:d:p:h", .names = names, .help = help};
+static const struct option_set option_set = {.letters = "bn:d:p:u:h", .names = names, .help = help};
 
 struct top {
 	struct session session;
@@ -90,7 +92,7 @@ static int refresh(struct top *t)
 	if (!status)
 		status = session_flush();
 	say_news(t, &m, &style);
-	if (!status && t->blocks == 1 && t->options.pid)
+	if (!status && t->blocks == 1 && t->options.scope.pid)
 		status = session_judge(&t->session, &m);
 	model_done(&m);
 	return status;
@@ -109,7 +111,7 @@ static int search_if_due(struct top *t)
 
 static int run(struct top *t)
 {
-	int status = session_open(&t->session, t->options.pid);
+	int status = session_open(&t->session, &t->options.scope);
 
 	while (!status) {
 		int64_t next_ns = session_now() + t->options.delay_ns;

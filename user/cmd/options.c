@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,27 @@ static int parse_number(const char *text, int *ret_number)
 	if (errno || end == text || *end || value < 1 || value > INT_MAX)
 		return -EINVAL;
 	*ret_number = (int)value;
+	return 0;
+}
+
+/* Numbers first, as in `id -u`: a user who is called 0 must not widen anybody's scope. */
+static int parse_user(const char *text, struct scope *scope)
+{
+	const struct passwd *user;
+	unsigned long uid;
+	char *end;
+
+	errno = 0;
+	uid = strtoul(text, &end, 10);
+	if (*text >= '0' && *text <= '9' && !*end && !errno && uid < (uid_t)-1) {
+		scope->uid = (uid_t)uid;
+	} else {
+		user = getpwnam(text);
+		if (!user)
+			return -EINVAL;
+		scope->uid = user->pw_uid;
+	}
+	scope->by_uid = true;
 	return 0;
 }
 
@@ -90,7 +112,10 @@ static int parse_one(const char *command, int option, const char *text, struct o
 	case 'b': /* batch is what there is */
 		break;
 	case 'p':
-		wanted = parse_number(text, &o->pid) ? "-p wants a process id" : NULL;
+		wanted = parse_number(text, &o->scope.pid) ? "-p wants a process id" : NULL;
+		break;
+	case 'u':
+		wanted = parse_user(text, &o->scope) ? "-u wants a user's name or number" : NULL;
 		break;
 	case 'n':
 		wanted = parse_iterations(text, &o->iterations) ? "-n wants a number from 1" : NULL;

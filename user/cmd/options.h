@@ -8,11 +8,12 @@
 #include <sys/types.h>
 
 #include "cmd/terminal.h"
+#include "observe/observer.h"
 
 enum output_format { OUTPUT_JSON, OUTPUT_TEXT };
 
 struct options {
-	pid_t pid; /* 0: every process */
+	struct scope scope; /* zeroed: every process */
 	enum output_format output;
 	enum colour_choice colour;
 	bool search;         /* for leaks, at all */

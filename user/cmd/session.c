@@ -45,18 +45,18 @@ static int fail(const char *what, int error)
 	return CMD_NOT_OBSERVED;
 }
 
-int session_open(struct session *s, pid_t pid)
+int session_open(struct session *s, const struct scope *scope)
 {
 	const struct observer_options options = {
 		.threshold_ns = THRESHOLD,
-		.only_pid = pid,
+		.scope = *scope,
 		.stacks = true,
 	};
 	char line[ESCAPE_ROOM];
 	char *error = NULL;
 	int r;
 
-	*s = (struct session){.pid = pid, .progress = isatty(STDERR_FILENO)};
+	*s = (struct session){.scope = *scope, .progress = isatty(STDERR_FILENO)};
 	interrupt_install();
 	r = observer_new(&options, &s->observer, &error);
 	if (r) {
@@ -101,7 +101,7 @@ int session_search(struct session *s)
 
 	if (s->progress)
 		fputs("stranded: searching for leaks...", stderr);
-	r = observer_search(s->observer, s->pid, SEARCH_TIMEOUT);
+	r = observer_search(s->observer, s->scope.pid, SEARCH_TIMEOUT);
 	if (s->progress)
 		fputs("\r\033[K", stderr);
 	if (r < 0 && r != -EINTR && r != -ESRCH)
@@ -131,12 +131,16 @@ int session_judge(const struct session *s, const struct model *m)
 		return CMD_OK;
 	if (m->process_count)
 		return CMD_NOT_OBSERVED; /* view_messages() has said why */
-	if (s->pid)
+	if (s->scope.pid)
 		fprintf(stderr,
 			"stranded: cannot observe %d: no such process, or it does not use "
 			"libstrand; "
 			"try stranded snapshot\n",
-			s->pid);
+			s->scope.pid);
+	else if (s->scope.by_uid)
+		fprintf(stderr,
+			"stranded: nothing to observe: no process of user %u uses libstrand\n",
+			s->scope.uid);
 	else
 		fputs("stranded: nothing to observe: no process uses libstrand\n", stderr);
 	return CMD_NOT_OBSERVED;

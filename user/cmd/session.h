@@ -15,8 +15,8 @@
 
 struct session {
 	struct observer *observer;
-	pid_t pid;     /* 0: every process */
-	bool progress; /* stderr is a terminal */
+	struct scope scope; /* zeroed: every process */
+	bool progress;      /* stderr is a terminal */
 };
 
 /*
@@ -25,7 +25,7 @@ struct session {
  */
 
 /* Starts to observe and waits until what is parked already has been announced. */
-int session_open(struct session *s, pid_t pid);
+int session_open(struct session *s, const struct scope *scope);
 void session_close(struct session *s);
 int session_run(struct session *s, int64_t until_ns);
 int session_search(struct session *s);
@@ -36,7 +36,7 @@ size_t session_observed(const struct model *m);
 
 /*
  * session_judge - does the model say anything at all? If there is nothing to observe, says so.
- * Returns CMD_OK if at least one process (with a pid: that one) is observed.
+ * Returns CMD_OK if at least one process (in a scope: of those) is observed.
  */
 int session_judge(const struct session *s, const struct model *m);
 

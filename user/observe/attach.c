@@ -50,17 +50,26 @@ struct attachment {   /* binary->link */
 
 /* ---- what the kernel can ------------------------------------------------- */
 
-static int uprobe_multi_create(int program_fd, const char *path, const uint64_t *offsets,
-			       const uint64_t *semaphores, const uint64_t *cookies, size_t count)
+struct probe_list { /* of one binary, as the kernel wants them */
+	size_t count;
+	uint64_t offsets[STRAND_PROBE_COUNT];
+	uint64_t semaphores[STRAND_PROBE_COUNT];
+	uint64_t cookies[STRAND_PROBE_COUNT];
+};
+
+/* @pid  0: every process that maps the file */
+static int uprobe_multi_create(int program_fd, const char *path, const struct probe_list *probes,
+			       pid_t pid)
 {
 	struct uprobe_multi_attr attr = {
 		.prog_fd = program_fd,
 		.attach_type = BPF_TRACE_UPROBE_MULTI_TYPE,
 		.path = (uintptr_t)path,
-		.offsets = (uintptr_t)offsets,
-		.ref_ctr_offsets = (uintptr_t)semaphores,
-		.cookies = (uintptr_t)cookies,
-		.cnt = count,
+		.offsets = (uintptr_t)probes->offsets,
+		.ref_ctr_offsets = (uintptr_t)probes->semaphores,
+		.cookies = (uintptr_t)probes->cookies,
+		.cnt = probes->count,
+		.pid = pid,
 	};
 	long fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 
@@ -76,14 +85,14 @@ static bool kernel_has_uprobe_multi(void)
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, options,
 		    .expected_attach_type = (enum bpf_attach_type)BPF_TRACE_UPROBE_MULTI_TYPE);
-	uint64_t offset = 0;
+	const struct probe_list one = {.count = 1};
 	int program, error;
 
 	program = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "probe_multi", "GPL", return_0,
 				sizeof(return_0) / sizeof(return_0[0]), &options);
 	if (program < 0)
 		return false;
-	error = uprobe_multi_create(program, "/", &offset, NULL, NULL, 1);
+	error = uprobe_multi_create(program, "/", &one, 0);
 	close(program);
 	if (error >= 0)
 		close(error);
@@ -244,39 +253,39 @@ static void warn_if_slow(const struct binary *binary)
 	}
 }
 
-static int attach_multi(struct attacher *a, const char *path, const struct image *image,
-			struct attachment *attachment)
+static struct probe_list list_probes(const struct image *image)
 {
-	uint64_t offsets[STRAND_PROBE_COUNT], semaphores[STRAND_PROBE_COUNT];
-	uint64_t cookies[STRAND_PROBE_COUNT];
-	size_t count = 0;
+	struct probe_list list = {0};
 
 	for (size_t i = 0; i < STRAND_PROBE_COUNT; i++) {
 		if (!image->probe_offset[i])
 			continue;
-		offsets[count] = image->probe_offset[i];
-		semaphores[count] = image->semaphore_offset;
-		cookies[count++] = i;
+		list.offsets[list.count] = image->probe_offset[i];
+		list.semaphores[list.count] = image->semaphore_offset;
+		list.cookies[list.count++] = i;
 	}
-	if (!count)
-		return -ENOENT;
+	return list;
+}
+
+static int attach_multi(struct attacher *a, const char *path, const struct probe_list *probes,
+			pid_t pid, struct attachment *attachment)
+{
 	attachment->multi_fd = uprobe_multi_create(bpf_program__fd(a->skeleton->progs.strand_probe),
-						   path, offsets, semaphores, cookies, count);
+						   path, probes, pid);
 	return attachment->multi_fd < 0 ? attachment->multi_fd : 0;
 }
 
-static int attach_perf(struct attacher *a, const char *path, const struct image *image,
-		       struct attachment *attachment)
+static int attach_perf(struct attacher *a, const char *path, const struct probe_list *probes,
+		       pid_t pid, struct attachment *attachment)
 {
-	for (size_t i = 0; i < STRAND_PROBE_COUNT; i++) {
-		LIBBPF_OPTS(bpf_uprobe_opts, options, .ref_ctr_offset = image->semaphore_offset,
-			    .bpf_cookie = i);
+	for (size_t i = 0; i < probes->count; i++) {
+		LIBBPF_OPTS(bpf_uprobe_opts, options, .ref_ctr_offset = probes->semaphores[i],
+			    .bpf_cookie = probes->cookies[i]);
 
-		if (!image->probe_offset[i])
-			continue;
 		attachment->perf_links[i] =
-			bpf_program__attach_uprobe_opts(a->skeleton->progs.strand_probe, -1, path,
-							image->probe_offset[i], &options);
+			bpf_program__attach_uprobe_opts(a->skeleton->progs.strand_probe,
+							pid ? pid : -1, path, probes->offsets[i],
+							&options);
 		if (!attachment->perf_links[i])
 			return -errno;
 	}
@@ -292,34 +301,54 @@ static void attachment_free(struct attachment *attachment)
 	free(attachment);
 }
 
-int attacher_attach(struct attacher *a, struct binary *binary)
+static int attach(struct attacher *a, const struct binary *binary, pid_t pid, void **ret_link)
 {
+	const struct probe_list probes = list_probes(&binary->image);
 	struct attachment *attachment = calloc(1, sizeof(*attachment));
 	char path[32];
-	int error;
+	int error = -ENOENT;
 
 	if (!attachment)
 		return -ENOMEM;
 	attachment->multi_fd = -1;
 	/* The open file itself, whatever has become of its name. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", binary->fd);
-	if (a->method == ATTACH_UPROBE_MULTI)
-		error = attach_multi(a, path, &binary->image, attachment);
-	else
-		error = attach_perf(a, path, &binary->image, attachment);
+	if (probes.count && a->method == ATTACH_UPROBE_MULTI)
+		error = attach_multi(a, path, &probes, pid, attachment);
+	else if (probes.count)
+		error = attach_perf(a, path, &probes, pid, attachment);
 	if (error) {
 		attachment_free(attachment);
 		return error;
 	}
 	warn_if_slow(binary);
-	binary->link = attachment;
+	*ret_link = attachment;
 	return 0;
+}
+
+static void detach(void **link)
+{
+	if (*link)
+		attachment_free(*link);
+	*link = NULL;
+}
+
+int attacher_attach(struct attacher *a, struct binary *binary)
+{
+	return attach(a, binary, 0, &binary->link);
 }
 
 void attacher_detach(struct binary *binary)
 {
-	if (!binary->link)
-		return;
-	attachment_free(binary->link);
-	binary->link = NULL;
+	detach(&binary->link);
+}
+
+int attacher_attach_target(struct attacher *a, struct target *target)
+{
+	return attach(a, target->binary, target->pid, &target->link);
+}
+
+void attacher_detach_target(struct target *target)
+{
+	detach(&target->link);
 }

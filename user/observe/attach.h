@@ -54,6 +54,13 @@ struct collect_maps attacher_maps(const struct attacher *a);
 int attacher_attach(struct attacher *a, struct binary *binary);
 void attacher_detach(struct binary *binary);
 
+/*
+ * attacher_attach_target - put the probes of the target's binary into this one process: others
+ * that map the file are not slowed and not seen. Returns 0 (target->link is set) or -errno.
+ */
+int attacher_attach_target(struct attacher *a, struct target *target);
+void attacher_detach_target(struct target *target);
+
 /* Would the kernel have to single-step the probed instruction (a hit costs 10 us, not 0.6)? */
 bool attach_probe_is_slow(uint8_t first_byte);
 

@@ -55,8 +55,18 @@ static struct watch *find_watch(const struct observer *o, pid_t pid)
 	return NULL;
 }
 
-int observer_attach_error(const struct observer *o, const struct binary *binary)
+/* Are probes placed process by process? Then nobody else notices that somebody observes. */
+static bool is_scoped(const struct observer *o)
 {
+	return o->options.scope.pid || o->options.scope.by_uid;
+}
+
+int observer_attach_error(const struct observer *o, const struct watch *w)
+{
+	const struct binary *binary = w->target->binary;
+
+	if (w->attach_error)
+		return w->attach_error;
 	for (size_t i = 0; i < o->unattached_count; i++)
 		if (o->unattached[i].binary == binary)
 			return o->unattached[i].error;
@@ -79,7 +89,7 @@ static void on_binary_added(void *context, struct binary *binary)
 	struct unattached *more;
 	int error;
 
-	if (binary->error) /* the targets' status says it */
+	if (binary->error || is_scoped(o)) /* the targets' status says it; each gets its own */
 		return;
 	error = attacher_attach(o->attacher, binary);
 	if (!error)
@@ -134,6 +144,8 @@ static void on_target_added(void *context, struct target *target)
 	w->target = target;
 	w->hello_delay_ns = HELLO_DELAY_NS;
 	o->watches[o->watch_count++] = w;
+	if (is_scoped(o) && !target->binary->error)
+		w->attach_error = attacher_attach_target(o->attacher, target);
 	greet(o, w);
 }
 
@@ -148,6 +160,7 @@ static void on_target_removed(void *context, struct target *target)
 	struct observer *o = context;
 	size_t kept = 0;
 
+	attacher_detach_target(target);
 	for (size_t i = 0; i < o->watch_count; i++) {
 		if (o->watches[i]->target == target)
 			free_watch(o->watches[i]);
@@ -178,7 +191,7 @@ static void plan_rescan(void *context, pid_t pid)
 	int64_t now = observe_now_ns();
 	size_t i = 0;
 
-	if (o->options.only_pid && pid != o->options.only_pid)
+	if (o->options.scope.pid && pid != o->options.scope.pid)
 		return;
 	while (i < o->rescan_count && o->rescans[i].pid != pid)
 		i++;
@@ -282,7 +295,7 @@ static void run_due(struct observer *o)
 
 	run_rescans(o, now);
 	if (o->full_scan_due_ns <= now) {
-		scan(o, o->options.only_pid);
+		scan(o, 0);
 		if (o->purge_wanted)
 			purge(o);
 		o->full_scan_due_ns = observe_now_ns() + FULL_SCAN_PERIOD_NS;
@@ -493,7 +506,7 @@ static int check_pid_namespace(char **ret_error)
 
 static int start(struct observer *o, char **ret_error)
 {
-	const struct attach_options attach = {.only_pid = o->options.only_pid};
+	const struct attach_options attach = {.only_pid = o->options.scope.pid};
 	const struct collect_callbacks callbacks = {
 		.context = o,
 		.exec = plan_rescan,
@@ -514,7 +527,7 @@ static int start(struct observer *o, char **ret_error)
 	error = event_reader_new(&o->maps, &callbacks, &o->reader);
 	if (error)
 		return refuse(error, ret_error, "stranded: cannot map the BPF ring buffer");
-	error = scan(o, o->options.only_pid);
+	error = scan(o, 0);
 	if (error)
 		return refuse(error, ret_error,
 			      "stranded: cannot list processes in /proc: mount it");
@@ -535,6 +548,7 @@ int observer_new(const struct observer_options *options, struct observer **ret_o
 	/* Requests of an observer before us must not be answers to ours. */
 	o->last_request = (uint64_t)observe_now_ns();
 	discovery_init(&o->discovery);
+	o->discovery.scope = options->scope;
 	error = start(o, ret_error);
 	if (error) {
 		observer_free(o);
@@ -553,6 +567,8 @@ void observer_free(struct observer *o)
 	free(o->watches);
 	for (size_t i = 0; i < o->discovery.binary_count; i++)
 		attacher_detach(o->discovery.binaries[i]);
+	for (size_t i = 0; i < o->discovery.target_count; i++)
+		attacher_detach_target(o->discovery.targets[i]);
 	free(o->unattached);
 	discovery_done(&o->discovery);
 	symboliser_free(o->symboliser);

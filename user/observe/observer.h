@@ -6,12 +6,13 @@
 #define STRANDED_OBSERVE_OBSERVER_H
 
 #include "model/model.h"
+#include "observe/scope.h"
 
 struct observer;
 
 struct observer_options {
 	int64_t threshold_ns; /* parks are announced at this age */
-	pid_t only_pid;       /* 0: every process */
+	struct scope scope;   /* others are neither attached nor shown; zeroed: every process */
 	bool stacks;          /* read and symbolise stacks in snapshots */
 };
 

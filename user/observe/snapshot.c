@@ -229,7 +229,7 @@ static void fill_status(struct filler *f)
 	const struct target *t = f->w->target;
 	const struct watch *w = f->w;
 	struct model_process *p = f->p;
-	int error = t->binary ? observer_attach_error(f->o, t->binary) : 0;
+	int error = observer_attach_error(f->o, w);
 
 	set_status(p, t->status, t->status_text);
 	if (error && p->status == MODEL_OBSERVED) {

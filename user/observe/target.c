@@ -499,6 +499,19 @@ static bool keep_known(struct scan *scan, pid_t pid, const struct procfs_stat *s
 	return true;
 }
 
+static bool in_scope(const struct scope *scope, pid_t pid, const struct procfs_status *status)
+{
+	return (!scope->pid || pid == scope->pid) && (!scope->by_uid || status->uid == scope->uid);
+}
+
+static void leave_scope(struct scan *scan, pid_t pid)
+{
+	size_t index = index_of(scan->d, pid);
+
+	if (index != SIZE_MAX)
+		remove_target(scan, index);
+}
+
 /* Look at a process whose directory is open. True if the directory was taken over. */
 static bool look_at_open_process(struct scan *scan, pid_t pid, int proc_fd)
 {
@@ -511,6 +524,10 @@ static bool look_at_open_process(struct scan *scan, pid_t pid, int proc_fd)
 
 	if (procfs_read_stat(proc_fd, &stat) || procfs_read_status(proc_fd, &status))
 		return false;
+	if (!in_scope(&scan->d->scope, pid, &status)) {
+		leave_scope(scan, pid);
+		return false;
+	}
 	err = procfs_each_executable(proc_fd, look_at_mapping, &found);
 	if (found.error)
 		scan->error = found.error;
@@ -652,6 +669,7 @@ int discovery_scan(struct discovery *d, pid_t pid, const struct discovery_events
 
 	for (size_t i = 0; i < d->target_count; i++)
 		d->targets[i]->seen = false;
+	pid = pid ? pid : d->scope.pid;
 	if (pid)
 		look_at_process(&scan, pid);
 	else

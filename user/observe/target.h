@@ -12,6 +12,7 @@
 
 #include "model/model.h"
 #include "observe/image.h"
+#include "observe/scope.h"
 
 /* One binary file that contains the runtime, whoever maps it. */
 struct binary {
@@ -42,6 +43,7 @@ struct target {
 	struct strand_descriptor descriptor; /* as last read */
 	bool has_descriptor;
 	int64_t retry_ns; /* a hung one is not read again before (CLOCK_MONOTONIC) */
+	void *link;       /* attach.c's, if only this process's probes are placed; else NULL */
 	bool announced;   /* target_added was called */
 	bool seen;        /* used by the scan */
 };
@@ -54,6 +56,7 @@ struct discovery {
 	size_t target_count, target_room;
 	struct binary **binaries;
 	size_t binary_count, binary_room;
+	struct scope scope;              /* set before the first scan */
 	struct negative_file *negatives; /* a cache; NULL before the first scan */
 	uint64_t ignored;                /* targets not taken up because there are too many */
 };
@@ -72,6 +75,7 @@ void discovery_done(struct discovery *d);
 
 /*
  * discovery_scan - look at every process (pid 0) or at one, add what is new, remove what has gone.
+ * Processes outside of the scope are not looked at; one that leaves it is removed.
  * A process that cannot be looked at and that may contain the runtime (its executable or a
  * mapping is unreadable) is only listed if it is known to: see status and status_text.
  * Descriptors are read anew, but for hung targets. A process has one target: the first copy of

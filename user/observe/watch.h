@@ -15,6 +15,7 @@
 /* A target and how we stand with it. */
 struct watch {
 	struct target *target; /* discovery's; the watch ends with it */
+	int attach_error;      /* of probes in this process alone; 0: they are in place */
 	int hello_error;       /* of the last greeting; 0: it took it */
 	int64_t hello_due_ns;  /* when to greet again; 0: never, it has been */
 	int64_t hello_delay_ns;
@@ -58,7 +59,7 @@ struct observer {
 
 int64_t observe_now_ns(void);
 
-/* Why a binary's probes could not be placed; 0 if they were. */
-int observer_attach_error(const struct observer *o, const struct binary *binary);
+/* Why a process's probes could not be placed; 0 if they were. */
+int observer_attach_error(const struct observer *o, const struct watch *w);
 
 #endif
