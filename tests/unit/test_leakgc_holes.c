@@ -26,6 +26,8 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
+#define HEAP_BYTES 256
+
 static unsigned char *heap_bytes; /* an application's memory on the heap */
 static uintptr_t page;            /* a mapping of the application */
 
@@ -300,6 +302,35 @@ static void test_thread_not_stopped(void **state)
 
 #endif
 
+#if defined(__x86_64__) && defined(__GLIBC__)
+/* ---- row 10: what setjmp() hides -------------------------------------------------- */
+
+/* As a program's own switch of contexts would: rbp is the only pointer, and only in a jmp_buf. */
+static void in_jmp_buf(void)
+{
+	uintptr_t hidden = ~scene_object(0);
+
+	__asm__ volatile("push %%rbp\n\t"
+			 "mov %%rsp, %%rbx\n\t"
+			 "sub $128, %%rsp\n\t"
+			 "and $-16, %%rsp\n\t"
+			 "mov %%rax, %%rbp\n\t"
+			 "not %%rbp\n\t"
+			 "call _setjmp@PLT\n\t"
+			 "mov %%rbx, %%rsp\n\t"
+			 "pop %%rbp\n\t"
+			 : "+a"(hidden)
+			 : "D"(heap_bytes)
+			 : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc");
+}
+
+static void test_jmp_buf(void **state)
+{
+	(void)state;
+	scene_expect_hole(in_jmp_buf, LEAKGC_WITHOUT_MANGLED, 0);
+}
+#endif
+
 /* ---- rows 11 and 12: pointers that are not plain words --------------------------------- */
 
 static void tagged_pointer(void)
@@ -332,9 +363,9 @@ static void test_unaligned_pointer(void **state)
 {
 	(void)state;
 	scene_expect_hole(packed_by_four, LEAKGC_WITHOUT_UNALIGNED, 0);
-	memset(heap_bytes, 0, 64);
+	memset(heap_bytes, 0, HEAP_BYTES);
 	scene_expect_hole(packed_by_one, LEAKGC_WITHOUT_UNALIGNED, 0);
-	memset(heap_bytes, 0, 64);
+	memset(heap_bytes, 0, HEAP_BYTES);
 	page = (uintptr_t)mmap(NULL, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	mprotect((void *)page, PAGE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC); /* two mappings */
@@ -671,7 +702,7 @@ static void test_private_file_mapping(void **state)
 
 static int setup(void **state)
 {
-	memset(heap_bytes, 0, 64);
+	memset(heap_bytes, 0, HEAP_BYTES);
 	return scene_setup(state);
 }
 
@@ -690,6 +721,9 @@ int main(void)
 		HOLE(test_xmm_register),
 		HOLE(test_ymm_register),
 		HOLE(test_thread_not_stopped),
+#endif
+#if defined(__x86_64__) && defined(__GLIBC__)
+		HOLE(test_jmp_buf),
 #endif
 		HOLE(test_tagged_pointer),
 		HOLE(test_unaligned_pointer),
@@ -713,7 +747,7 @@ int main(void)
 		HOLE(test_private_file_mapping),
 	};
 
-	heap_bytes = calloc(1, 64);
+	heap_bytes = calloc(1, HEAP_BYTES);
 	if (!heap_bytes)
 		return 1;
 	return cmocka_run_group_tests(tests, scene_group_setup, NULL);

@@ -270,15 +270,81 @@ static inline __attribute__((always_inline)) int scan_by(struct leakgc_state *s,
 	return r;
 }
 
+/*
+ * glibc hides what longjmp() and atexit() use: rol(pointer ^ guard, 17) on x86-64. A jmp_buf
+ * holds the register rbp like that, which may be the only pointer to anything. An address
+ * has no bits from the 47th up, so the low bits of a hidden one are known.
+ */
+#define MANGLE_ROTATION 17
+#define MANGLE_TAG_MASK ((1u << MANGLE_ROTATION) - 1)
+
+static inline uint64_t demangle(uint64_t word, uint64_t guard)
+{
+	return (word >> MANGLE_ROTATION | word << (64 - MANGLE_ROTATION)) ^ guard;
+}
+
+/* Could an aligned word in the block be a hidden address? Odd lanes are upper halves: noise. */
+static inline bool block_may_be_mangled(uint32_t tag, const unsigned char *at)
+{
+	lanes tags = {tag, tag, tag, tag};
+	lanes mask = {MANGLE_TAG_MASK, MANGLE_TAG_MASK, MANGLE_TAG_MASK, MANGLE_TAG_MASK};
+	lanes found = {0, 0, 0, 0};
+	uint64_t halves[2];
+
+	for (size_t i = 0; i < BLOCK; i += sizeof(lanes)) {
+		lanes words;
+
+		memcpy(&words, at + i, sizeof(words));
+		found |= (lanes)((words & mask) == tags);
+	}
+	memcpy(halves, &found, sizeof(halves));
+	return halves[0] | halves[1];
+}
+
+/* Every aligned word, taken as a hidden address. */
+static int scan_mangled(struct leakgc_state *s, const struct owner *owner,
+			const unsigned char *bytes, size_t length, uintptr_t address)
+{
+	bool usable = (s->target_min + s->target_span) >> 47 == 0;
+	uint32_t tag = (uint32_t)(s->pointer_guard >> (64 - MANGLE_ROTATION));
+	size_t at = -address & (sizeof(uint64_t) - 1);
+	int r = 0;
+
+	while (at + sizeof(uint64_t) <= length && !r) {
+		size_t end = length - sizeof(uint64_t) + 1;
+
+		if (end > BLOCK && at < end - BLOCK) {
+			end = at + BLOCK;
+			if (usable && !block_may_be_mangled(tag, bytes + at)) {
+				at = end;
+				continue;
+			}
+		}
+		for (; at < end && !r; at += sizeof(uint64_t)) {
+			uint64_t word;
+
+			memcpy(&word, bytes + at, sizeof(word));
+			word = demangle(word, s->pointer_guard);
+			if (may_hit(s, word))
+				r = hit(s, owner, word, address + at);
+		}
+	}
+	return r;
+}
+
 static int scan_bytes(struct leakgc_state *s, const struct owner *owner, const unsigned char *bytes,
 		      size_t length, uintptr_t address)
 {
+	int r;
+
 	s->scanned_bytes += length;
 	if (s->stride == 1)
-		return scan_by(s, owner, bytes, length, address, 1);
-	if (s->stride == 4)
-		return scan_by(s, owner, bytes, length, address, 4);
-	return scan_by(s, owner, bytes, length, address, 8);
+		r = scan_by(s, owner, bytes, length, address, 1);
+	else if (s->stride == 4)
+		r = scan_by(s, owner, bytes, length, address, 4);
+	else
+		r = scan_by(s, owner, bytes, length, address, 8);
+	return r == 0 && s->pointer_guard ? scan_mangled(s, owner, bytes, length, address) : r;
 }
 
 static int check_time(struct leakgc_state *s)

@@ -48,6 +48,21 @@ int leakgc_out_of_memory(struct leakgc_state *s)
 	return leakgc_stop_because(s, STRAND_CAUSE_MEMORY_BUDGET, s->w->limits->memory);
 }
 
+/*
+ * What setjmp() hides its caller's registers with (sysdeps/x86_64/nptl/tcb-offsets.sym,
+ * POINTER_GUARD): the same in all threads. On aarch64 the registers that may hold a pointer of
+ * the program are stored as they are, and only the stack's and the return address are hidden.
+ */
+static uint64_t pointer_guard(void)
+{
+	uint64_t guard = 0;
+
+#if defined(__GLIBC__) && defined(__x86_64__)
+	__asm__("mov %%fs:0x30, %0" : "=r"(guard));
+#endif
+	return guard;
+}
+
 /* ---- the search ------------------------------------------------------------------ */
 
 static int describe(struct leakgc_state *s)
@@ -107,6 +122,8 @@ static int search(struct leakgc_state *s)
 
 	if (leakgc_without(s->w, LEAKGC_WITHOUT_TAG_MASK))
 		s->address_mask = UINT64_MAX;
+	if (!leakgc_without(s->w, LEAKGC_WITHOUT_MANGLED))
+		s->pointer_guard = pointer_guard();
 	if (r == 0)
 		r = leakgc_place(s);
 	if (r < 0)

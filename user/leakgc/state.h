@@ -21,7 +21,8 @@ struct leakgc_state {
 	struct leakgc_world *w;
 	struct leakgc_scan_region *regions;
 	size_t region_count;
-	uint64_t address_mask; /* which bits of a word are an address, without tags */
+	uint64_t address_mask;  /* which bits of a word are an address, without tags */
+	uint64_t pointer_guard; /* with which libc hides pointers; 0: it does not */
 	struct leakgc_cover owners;
 	struct leakgc_heap heap;
 	uint32_t *blocks;     /* hash table: nodes of heap blocks by address, 0 is free */

@@ -34,6 +34,7 @@ enum leakgc_treatment {
 	LEAKGC_WITHOUT_INTERIOR = 1 << 20,   /* pointers into the middle of blocks */
 	LEAKGC_WITHOUT_EMBEDDING = 1 << 21,  /* objects that are part of a block */
 	LEAKGC_WITHOUT_GIVING_UP = 1 << 22,  /* chains of blocks that are too long */
+	LEAKGC_WITHOUT_MANGLED = 1 << 23,    /* what setjmp() hides */
 };
 
 struct leakgc_range { /* [lo, hi) */
