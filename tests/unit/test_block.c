@@ -85,9 +85,9 @@ static size_t calls_queued(void)
 {
 	struct block_pool *pool = &runtime_get()->blocking;
 
-	lock_take(&pool->lock);
+	object_lock_take(&pool->lock);
 	size_t count = pool->call_count;
-	lock_release(&pool->lock);
+	object_lock_release(&pool->lock);
 	return count;
 }
 
@@ -95,9 +95,9 @@ static unsigned threads_now(void)
 {
 	struct block_pool *pool = &runtime_get()->blocking;
 
-	lock_take(&pool->lock);
+	object_lock_take(&pool->lock);
 	unsigned count = pool->threads;
-	lock_release(&pool->lock);
+	object_lock_release(&pool->lock);
 	return count;
 }
 

@@ -638,9 +638,9 @@ static void receive_for_ever(void *chan)
 /* The lock is held until the receiver has parked. */
 static bool is_received_from(struct strand_chan *chan)
 {
-	lock_take(&chan->object.lock);
+	object_lock_take(&chan->object.lock);
 	bool waits = !list_is_empty(&chan->receivers);
-	lock_release(&chan->object.lock);
+	object_lock_release(&chan->object.lock);
 	return waits;
 }
 

@@ -31,7 +31,7 @@ static struct object *make(size_t size)
 	assert_true(o->chunk->slot_size >= size);
 	assert_int_equal((uintptr_t)o % 64, 0);
 	assert_int_equal(atomic_load(&o->kind), OBJECT_FREE);
-	assert_false(lock_is_held(&o->lock));
+	assert_false(object_lock_is_held(&o->lock));
 	/* It finds itself by its index, and lies within its chunk. */
 	assert_true(object_index(o) < o->chunk->slots);
 	assert_ptr_equal(object_slot(o->chunk, object_index(o)), o);

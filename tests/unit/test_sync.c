@@ -52,7 +52,7 @@ static void expect_lot_empty(void)
 							  ? &lot_get()->conditions[i]
 							  : &lot_get()->others[i - LOT_BUCKETS];
 
-		expect_true(!lock_is_held(&bucket->lock));
+		expect_true(!object_lock_is_held(&bucket->lock));
 		for (const struct lot_queue *q = bucket->queues; q; q = q->next)
 			expect_true(list_is_empty(&q->waiters) && !lot_entered(q));
 	}

@@ -60,9 +60,9 @@ static struct blocking_call *next_call(struct block_pool *pool)
 		}
 		if (r < 0)
 			break;
-		lock_release(&pool->lock);
+		object_lock_release(&pool->lock);
 		r = futex_wait(&pool->changes, seen, until);
-		lock_take(&pool->lock);
+		object_lock_take(&pool->lock);
 	}
 	return NULL;
 }
@@ -75,12 +75,12 @@ static bool run_call(struct block_pool *pool, struct runtime *rt, struct blockin
 	call->error = errno;
 	if (runtime_get() != rt)
 		return false; /* it has ended, or this is the child of a fork in the call */
-	lock_take(&pool->lock);
+	object_lock_take(&pool->lock);
 	if (!pool->stopping) { /* else the task will never run again */
 		pool->returning++;
-		lock_release(&pool->lock);
+		object_lock_release(&pool->lock);
 		sleeper_finish(call->waiter.sleeper, 0);
-		lock_take(&pool->lock);
+		object_lock_take(&pool->lock);
 		pool->returning--;
 	}
 	return true;
@@ -92,10 +92,10 @@ static void *thread_main(void *arg)
 	struct block_pool *pool = &rt->blocking;
 	struct blocking_call *call;
 
-	lock_take(&pool->lock);
+	object_lock_take(&pool->lock);
 	while ((call = next_call(pool))) {
 		pool->idle--;
-		lock_release(&pool->lock);
+		object_lock_release(&pool->lock);
 		if (!run_call(pool, rt, call))
 			return NULL;
 		pool->idle++;
@@ -105,7 +105,7 @@ static void *thread_main(void *arg)
 	atomic_fetch_add(&pool->ends, 1);
 	/* Under the lock: once it is free block_stop may return, and the pool be gone. */
 	futex_wake_one(&pool->ends);
-	lock_release(&pool->lock);
+	object_lock_release(&pool->lock);
 	return NULL;
 }
 
@@ -135,9 +135,9 @@ static void fail_calls(struct block_pool *pool, int error)
 		list_append(&failed, &waiter->link);
 		pool->call_count--;
 	}
-	lock_release(&pool->lock);
+	object_lock_release(&pool->lock);
 	waiter_wake_all(&failed);
-	lock_take(&pool->lock);
+	object_lock_take(&pool->lock);
 }
 
 /* One more thread. Lock held; released meanwhile. Returns 0 or -errno. */
@@ -147,9 +147,9 @@ static int grow(struct block_pool *pool, struct runtime *rt)
 
 	pool->threads++;
 	pool->idle++;
-	lock_release(&pool->lock);
+	object_lock_release(&pool->lock);
 	r = start_thread(rt);
-	lock_take(&pool->lock);
+	object_lock_take(&pool->lock);
 	if (r == 0)
 		return 0;
 	pool->threads--;
@@ -171,27 +171,27 @@ void block_init(struct block_pool *pool)
 
 void block_stop(struct block_pool *pool)
 {
-	lock_take(&pool->lock);
+	object_lock_take(&pool->lock);
 	pool->stopping = true;
 	while (pool->idle || pool->returning) {
 		unsigned seen = atomic_load(&pool->ends);
 
 		atomic_fetch_add(&pool->changes, 1);
-		lock_release(&pool->lock);
+		object_lock_release(&pool->lock);
 		futex_wake_one(&pool->changes);
 		futex_wait(&pool->ends, seen, STRAND_FOREVER);
-		lock_take(&pool->lock);
+		object_lock_take(&pool->lock);
 	}
-	lock_release(&pool->lock);
+	object_lock_release(&pool->lock);
 }
 
 bool block_is_busy(struct block_pool *pool)
 {
 	bool busy;
 
-	lock_take(&pool->lock);
+	object_lock_take(&pool->lock);
 	busy = pool->call_count || pool->threads > pool->idle;
-	lock_release(&pool->lock);
+	object_lock_release(&pool->lock);
 	return busy;
 }
 
@@ -199,9 +199,9 @@ bool block_is_over(struct block_pool *pool)
 {
 	bool over;
 
-	lock_take(&pool->lock);
+	object_lock_take(&pool->lock);
 	over = pool->threads == 0;
-	lock_release(&pool->lock);
+	object_lock_release(&pool->lock);
 	return over;
 }
 
@@ -212,7 +212,7 @@ static void release_and_tell(void *context)
 	struct block_pool *pool = context;
 
 	atomic_fetch_add(&pool->changes, 1);
-	lock_release(&pool->lock);
+	object_lock_release(&pool->lock);
 	futex_wake_one(&pool->changes);
 }
 
@@ -249,19 +249,19 @@ static __attribute__((noinline)) int make_call(struct runtime *rt, struct blocki
 	r = wait_allowed(&deadline);
 	if (r < 0)
 		return r;
-	lock_take(&pool->lock);
+	object_lock_take(&pool->lock);
 	r = find_thread(pool, rt, only_try);
 	if (r < 0) {
-		lock_release(&pool->lock);
+		object_lock_release(&pool->lock);
 		return r;
 	}
 	waiter_link(&call->waiter, &sleeper, &pool->calls, &pool->lock);
 	pool->call_count++;
 	r = sleeper_wait(&sleeper, &info, deadline, release_and_tell, pool);
 	if (r == -ETIMEDOUT || r == -ECANCELED) { /* who else takes it from the queue counts it */
-		lock_take(&pool->lock);
+		object_lock_take(&pool->lock);
 		pool->call_count--;
-		lock_release(&pool->lock);
+		object_lock_release(&pool->lock);
 	}
 	return r;
 }

@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <strand.h>
 #include "strand/list.h"
-#include "strand/lock.h"
+#include "strand/object_lock.h"
 
 struct block_pool {
-	struct lock lock;         /* of everything but the settings */
+	struct object_lock lock;  /* of everything but the settings */
 	struct list calls;        /* struct blocking_call that no thread has begun, by waiter */
 	size_t call_count;        /* in calls */
 	unsigned threads;         /* those that run a call, and the idle ones */

@@ -165,7 +165,7 @@ static __attribute__((noinline)) int chan_wait(struct strand_chan *chan, struct 
 	int r = wait_allowed(&deadline);
 
 	if (r < 0) {
-		lock_release(&chan->object.lock);
+		object_lock_release(&chan->object.lock);
 		return r;
 	}
 	waiter_link(&waiter, &sleeper, queue, &chan->object.lock);
@@ -235,14 +235,14 @@ int strand_chan_send(struct strand_chan *chan, const void *element, strand_time 
 	sched_perturb();
 	if (!chan)
 		return nil_wait(STRAND_WAIT_CHAN_SEND_NIL, deadline, &where);
-	lock_take(&chan->object.lock);
+	object_lock_take(&chan->object.lock);
 	r = chan_try_send(chan, element, &receiver);
 	if (r == -EAGAIN)
 		return chan_wait(chan, &chan->senders, (void *)element, STRAND_WAIT_CHAN_SEND,
 				 deadline, &where);
 	if (r == 0 && probes_tracing())
 		trace(chan, STRAND_CHAN_XFER, strand_probe_send, where.pc);
-	lock_release(&chan->object.lock);
+	object_lock_release(&chan->object.lock);
 	if (receiver)
 		sleeper_wake(receiver->sleeper);
 	return r;
@@ -257,14 +257,14 @@ int strand_chan_recv(struct strand_chan *chan, strand_time deadline, void *ret_e
 	sched_perturb();
 	if (!chan)
 		return nil_wait(STRAND_WAIT_CHAN_RECEIVE_NIL, deadline, &where);
-	lock_take(&chan->object.lock);
+	object_lock_take(&chan->object.lock);
 	r = chan_try_recv(chan, ret_element, &sender);
 	if (r == -EAGAIN)
 		return chan_wait(chan, &chan->receivers, ret_element, STRAND_WAIT_CHAN_RECEIVE,
 				 deadline, &where);
 	if (r == 0 && probes_tracing())
 		trace(chan, STRAND_CHAN_XFER, strand_probe_recv, where.pc);
-	lock_release(&chan->object.lock);
+	object_lock_release(&chan->object.lock);
 	if (sender)
 		sleeper_wake(sender->sleeper);
 	return r;
@@ -278,15 +278,15 @@ int strand_chan_close(struct strand_chan *chan)
 		return -EINVAL;
 	sched_perturb();
 	list_init(&woken);
-	lock_take(&chan->object.lock);
+	object_lock_take(&chan->object.lock);
 	if (chan->closed) {
-		lock_release(&chan->object.lock);
+		object_lock_release(&chan->object.lock);
 		return -EPIPE;
 	}
 	chan->closed = true;
 	waiter_take_all(&chan->receivers, -EPIPE, &woken);
 	waiter_take_all(&chan->senders, -EPIPE, &woken);
-	lock_release(&chan->object.lock);
+	object_lock_release(&chan->object.lock);
 	if (probes_tracing())
 		trace(chan, STRAND_CHAN_CLOSE, strand_probe_chan,
 		      (uintptr_t)__builtin_return_address(0));

@@ -57,11 +57,11 @@ void handle_task_ended(struct task *task, int result)
 	if (!handle)
 		return;
 	list_init(&joiners);
-	lock_take(&handle->object.lock);
+	object_lock_take(&handle->object.lock);
 	handle->task = NULL;
 	handle->result = result;
 	waiter_take_all(&handle->joiners, 0, &joiners);
-	lock_release(&handle->object.lock);
+	object_lock_release(&handle->object.lock);
 	waiter_wake_all(&joiners);
 	if (handle->scope)
 		scope_task_ended(handle->scope, handle, result);
@@ -80,14 +80,14 @@ int strand_join(struct strand_task *handle, strand_time deadline, int *ret_resul
 	if (!handle)
 		return -EINVAL;
 	sched_perturb();
-	lock_take(&handle->object.lock);
+	object_lock_take(&handle->object.lock);
 	if (handle->task)
 		r = handle->task == sleeper.task ? -EDEADLK : wait_allowed(&deadline);
 	if (handle->task && r == 0) {
 		waiter_link(&waiter, &sleeper, &handle->joiners, &handle->object.lock);
 		r = waiter_wait(&waiter, &info, deadline);
 	} else {
-		lock_release(&handle->object.lock);
+		object_lock_release(&handle->object.lock);
 	}
 	if (r == 0 && ret_result)
 		*ret_result = handle->result;
@@ -96,10 +96,10 @@ int strand_join(struct strand_task *handle, strand_time deadline, int *ret_resul
 
 void handle_cancel(struct strand_task *handle)
 {
-	lock_take(&handle->object.lock);
+	object_lock_take(&handle->object.lock);
 	if (handle->task && !atomic_exchange(&handle->task->cancelled, true))
 		sched_cancel(handle->task);
-	lock_release(&handle->object.lock);
+	object_lock_release(&handle->object.lock);
 }
 
 int strand_cancel(struct strand_task *handle)

@@ -124,13 +124,13 @@ static struct inquiry_answer *make_answer(struct runtime *rt, const struct leakg
 
 static void answer(struct inquiry *q)
 {
-	struct list taken;
+	struct sleeper *waiting;
 
-	list_init(&taken);
-	lock_take(&q->lock);
-	waiter_take_all(&q->waiter, 0, &taken);
+	lock_take(&q->lock); /* free once its stack is saved */
+	waiting = q->waiting;
+	q->waiting = NULL;
 	lock_release(&q->lock);
-	waiter_wake_all(&taken);
+	sleeper_finish(waiting, 0);
 }
 
 static bool take_question(struct inquiry *q)
@@ -180,13 +180,17 @@ void inquiry_abandon(struct runtime *rt)
 
 /* ---- in the caller ------------------------------------------------------------------ */
 
+static void release(void *lock)
+{
+	lock_release(lock);
+}
+
 /* Park until answered. Returns 0, -EBUSY if another caller is being served. */
 static int ask(struct runtime *rt, strand_time min_age, const struct frame *where)
 {
 	struct inquiry *q = &rt->control.inquiry;
 	struct wait_info info = {STRAND_WAIT_BLOCKING_CALL, 0, where};
 	struct sleeper sleeper = sleeper_here();
-	struct waiter waiter = {0};
 
 	sleeper.uncancellable = true; /* the answer has to be taken */
 	lock_take(&q->lock);
@@ -198,10 +202,9 @@ static int ask(struct runtime *rt, strand_time min_age, const struct frame *wher
 	q->taken = false;
 	q->min_age = min_age;
 	q->answer = NULL;
-	list_init(&q->waiter);
-	waiter_link(&waiter, &sleeper, &q->waiter, &q->lock);
+	q->waiting = &sleeper;
 	control_wake(rt);
-	return waiter_wait(&waiter, &info, STRAND_FOREVER);
+	return sleeper_wait(&sleeper, &info, STRAND_FOREVER, release, &q->lock);
 }
 
 int strand_leaks(strand_time min_age, void (*callback)(const struct strand_leak *leak, void *arg),

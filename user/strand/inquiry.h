@@ -10,10 +10,10 @@
 #define STRAND_INQUIRY_H
 
 #include <strand.h>
-#include "strand/list.h"
 #include "strand/lock.h"
 
 struct runtime;
+struct sleeper;
 
 struct inquiry_answer;
 
@@ -23,7 +23,7 @@ struct inquiry {
 	bool asked; /* by strand_leaks; until the answer has been taken */
 	bool taken; /* by the control thread */
 	strand_time min_age;
-	struct list waiter; /* who asked, a struct waiter */
+	struct sleeper *waiting; /* who asked */
 	struct strand_leaks_result result;
 	struct inquiry_answer *answer; /* NULL: none, or no memory for it */
 };

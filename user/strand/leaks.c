@@ -107,7 +107,7 @@ static int describe_object(struct leakgc_world *world, struct object *o)
 		.lo = (uintptr_t)o,
 		/* Objects are opaque: no pointer to one's end exists, and the end is the next. */
 		.hi = (uintptr_t)o + chunk->slot_size - 1,
-		.live = lock_is_held(&o->lock),
+		.live = object_lock_is_held(&o->lock),
 	};
 
 	if (o->kind == OBJECT_CHAN) {

@@ -114,7 +114,7 @@ bool leaks_lot_is_in_motion(const struct task *task)
 	enum lot_kind kind;
 
 	return lot_kind_of(task, &kind) &&
-	       lock_is_held(&lot_bucket(lot_get(), task->object, kind)->lock);
+	       object_lock_is_held(&lot_bucket(lot_get(), task->object, kind)->lock);
 }
 
 /* ---- queues ------------------------------------------------------------------------- */
@@ -239,7 +239,7 @@ static int describe_queue(struct leakgc_world *world, struct lot_queue *queue,
 static int describe_bucket(struct leakgc_world *world, struct lot_bucket *bucket,
 			   const struct task_index *index)
 {
-	if (lock_is_held(&bucket->lock))
+	if (object_lock_is_held(&bucket->lock))
 		return 0;
 	for (struct lot_queue *queue = bucket->queues; queue; queue = queue->next) {
 		int r = 0;
@@ -258,7 +258,7 @@ static int describe_bucket(struct leakgc_world *world, struct lot_bucket *bucket
 static const struct lot_queue *find_queue(uintptr_t lock)
 {
 	const struct lot_bucket *bucket = lot_bucket(lot_get(), lock, LOT_RWLOCK);
-	const struct lot_queue *queue = lock_is_held(&bucket->lock) ? NULL : bucket->queues;
+	const struct lot_queue *queue = object_lock_is_held(&bucket->lock) ? NULL : bucket->queues;
 
 	while (queue && (queue->key != lock || queue->kind != LOT_RWLOCK))
 		queue = queue->next;

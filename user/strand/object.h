@@ -11,7 +11,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include "strand/lock.h"
+#include "strand/object_lock.h"
 #include "strand/memory.h"
 
 enum object_kind {
@@ -23,8 +23,8 @@ enum object_kind {
 
 /* Every object starts with this. */
 struct object {
-	_Atomic uint32_t kind; /* set last when made, cleared first when freed */
-	struct lock lock;      /* held while the object changes */
+	_Atomic uint32_t kind;   /* set last when made, cleared first when freed */
+	struct object_lock lock; /* held while the object changes */
 	struct object_chunk *chunk;
 	struct object *next_free;
 };

@@ -47,7 +47,7 @@ struct lot_spot lot_open(const void *primitive, enum lot_kind kind)
 	struct lot_bucket *bucket = lot_bucket(&the_lot, key, kind);
 	struct lot_queue *queue;
 
-	lock_take(&bucket->lock);
+	object_lock_take(&bucket->lock);
 	queue = bucket->queues;
 	while (queue && (queue->key != key || queue->kind != kind))
 		queue = queue->next;
@@ -56,7 +56,7 @@ struct lot_spot lot_open(const void *primitive, enum lot_kind kind)
 
 void lot_close(const struct lot_spot *spot)
 {
-	lock_release(&spot->bucket->lock);
+	object_lock_release(&spot->bucket->lock);
 }
 
 struct lot_waiter *lot_first(const struct lot_spot *spot)
@@ -142,7 +142,7 @@ int lot_park(struct lot_spot *spot, struct lot_waiter *waiter, const struct wait
 	int r = waiter_wait(&waiter->waiter, info, deadline);
 
 	if (r < 0) {
-		lock_take(&spot->bucket->lock);
+		object_lock_take(&spot->bucket->lock);
 		leave(spot->queue, waiter->sleeper.task);
 	}
 	return r;
@@ -181,7 +181,7 @@ static void forget_tasks(struct lot_bucket *bucket)
 
 static void forget_all(struct lot_bucket *bucket)
 {
-	lock_release(&bucket->lock);
+	object_lock_forget(&bucket->lock);
 	for (struct lot_queue *queue = bucket->queues; queue; queue = queue->next) {
 		queue->tasks = queue->threads = 0;
 		list_init(&queue->waiters);
@@ -191,12 +191,12 @@ static void forget_all(struct lot_bucket *bucket)
 void lot_forget_tasks(void)
 {
 	for (size_t i = 0; i < LOT_BUCKETS; i++) {
-		lock_take(&the_lot.conditions[i].lock);
+		object_lock_take(&the_lot.conditions[i].lock);
 		forget_tasks(&the_lot.conditions[i]);
-		lock_release(&the_lot.conditions[i].lock);
-		lock_take(&the_lot.others[i].lock);
+		object_lock_release(&the_lot.conditions[i].lock);
+		object_lock_take(&the_lot.others[i].lock);
 		forget_tasks(&the_lot.others[i]);
-		lock_release(&the_lot.others[i].lock);
+		object_lock_release(&the_lot.others[i].lock);
 	}
 }
 

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "strand/list.h"
-#include "strand/lock.h"
+#include "strand/object_lock.h"
 #include "strand/memory.h"
 #include "strand/waiter.h"
 
@@ -31,7 +31,7 @@ struct lot_queue {
 };
 
 struct lot_bucket {
-	_Alignas(64) struct lock lock;
+	_Alignas(64) struct object_lock lock;
 	struct lot_queue *queues;
 };
 

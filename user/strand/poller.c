@@ -204,12 +204,12 @@ static int wait_once(struct poller *p, int fd, struct fd_wait *wait, strand_time
 		r = wait_reserve(deadline); /* it may not be the first wait */
 	if (r < 0)
 		return r;
-	lock_take(&p->lock);
+	object_lock_take(&p->lock);
 	waiter_link(&wait->waiter, &sleeper, &entry->waiters, &p->lock);
 	r = arm(p, entry, fd);
 	if (r < 0) {
 		list_remove(&wait->waiter.link);
-		lock_release(&p->lock);
+		object_lock_release(&p->lock);
 		return r;
 	}
 	atomic_fetch_add_explicit(&p->waiting, 1, memory_order_relaxed);
@@ -246,9 +246,9 @@ static void claim_ready(struct poller *p, const struct epoll_event *event, struc
 	struct fd_entry *entry = find_entry(p, fd);
 	struct list *next;
 
-	lock_take(&p->lock);
+	object_lock_take(&p->lock);
 	if (entry->generation != (uint32_t)(event->data.u64 >> 32)) { /* P3 */
-		lock_release(&p->lock);
+		object_lock_release(&p->lock);
 		return;
 	}
 	for (struct list *l = entry->waiters.next; l != &entry->waiters; l = next) {
@@ -267,7 +267,7 @@ static void claim_ready(struct poller *p, const struct epoll_event *event, struc
 		if (r < 0)
 			waiter_take_all(&entry->waiters, r, ret_taken);
 	}
-	lock_release(&p->lock);
+	object_lock_release(&p->lock);
 }
 
 static void drain_kicks(struct poller *p)
@@ -331,12 +331,12 @@ void poller_forget(struct poller *p, int fd, int why, struct list *ret_taken)
 
 	if (!entry)
 		return;
-	lock_take(&p->lock);
+	object_lock_take(&p->lock);
 	if (entry->registered) {
 		epoll_ctl(p->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 		entry->registered = false;
 	}
 	entry->generation++;
 	waiter_take_all(&entry->waiters, why, ret_taken);
-	lock_release(&p->lock);
+	object_lock_release(&p->lock);
 }

@@ -9,7 +9,7 @@
 #include <strand.h>
 #include <sys/epoll.h>
 #include "strand/list.h"
-#include "strand/lock.h"
+#include "strand/object_lock.h"
 #include "strand/memory.h"
 #include "strand/task.h"
 
@@ -28,7 +28,7 @@ struct poller {
 	int epoll_fd, event_fd;   /* -1: nothing was ever waited for */
 	_Atomic unsigned waiting; /* tasks of this worker that wait: is there need to look? */
 	strand_time last_look;
-	struct lock lock;               /* of the pages' entries and of their waiters */
+	struct object_lock lock;        /* of the pages' entries and of their waiters */
 	struct fd_page *_Atomic *pages; /* by descriptor; NULL like epoll_fd */
 	struct epoll_event events[POLLER_EVENTS];
 };

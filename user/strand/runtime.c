@@ -10,6 +10,7 @@
 
 #include "strand/parking.h"
 #include "strand/leaks.h"
+#include "strand/object_lock.h"
 #include "strand/probes.h"
 #include "strand/sched.h"
 #include "strand/switch.h"
@@ -44,6 +45,7 @@ static void forked(void)
 	sched_this_worker = NULL;
 	lock_release(&starting);
 	seed_end();
+	solo_forked();
 	lot_forked();
 	if (!rt)
 		return;
@@ -250,6 +252,8 @@ static int start(struct runtime *rt, uintptr_t created_pc)
 	if (r < 0)
 		return r;
 	describe_runtime(rt);
+	if (rt->worker_count == 1)
+		solo_begin();
 	atomic_store_explicit(&the_runtime, rt, memory_order_release);
 	if (observation_wanted())
 		r = control_start(rt);

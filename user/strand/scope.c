@@ -44,9 +44,9 @@ int strand_scope_cancel(struct strand_scope *scope)
 	if (!scope)
 		return -EINVAL;
 	sched_perturb();
-	lock_take(&scope->object.lock);
+	object_lock_take(&scope->object.lock);
 	cancel_all(scope);
-	lock_release(&scope->object.lock);
+	object_lock_release(&scope->object.lock);
 	return 0;
 }
 
@@ -65,7 +65,7 @@ int strand_scope_go(struct strand_scope *scope, const struct strand_task_options
 	if (!scope)
 		return -EINVAL;
 	sched_perturb();
-	lock_take(&scope->object.lock);
+	object_lock_take(&scope->object.lock);
 	r = check_open(scope);
 	if (r == 0)
 		r = task_spawn(options, (void (*)(void *))(void (*)(void))fn, arg,
@@ -75,7 +75,7 @@ int strand_scope_go(struct strand_scope *scope, const struct strand_task_options
 		strand_task_unref(
 			handle); /* the task's own reference keeps it while it is listed */
 	}
-	lock_release(&scope->object.lock);
+	object_lock_release(&scope->object.lock);
 	return r;
 }
 
@@ -84,7 +84,7 @@ void scope_task_ended(struct strand_scope *scope, struct strand_task *handle, in
 	struct list waiters;
 
 	list_init(&waiters);
-	lock_take(&scope->object.lock);
+	object_lock_take(&scope->object.lock);
 	list_remove(&handle->in_scope);
 	if (result < 0 && !scope->result) {
 		scope->result = result;
@@ -92,7 +92,7 @@ void scope_task_ended(struct strand_scope *scope, struct strand_task *handle, in
 	}
 	if (list_is_empty(&scope->handles))
 		waiter_take_all(&scope->waiters, 0, &waiters);
-	lock_release(&scope->object.lock);
+	object_lock_release(&scope->object.lock);
 	waiter_wake_all(&waiters);
 }
 
@@ -105,11 +105,11 @@ static int wait_empty(struct strand_scope *scope, const struct wait_info *info, 
 	int r = 0;
 
 	sleeper.uncancellable = uncancellable;
-	lock_take(&scope->object.lock);
+	object_lock_take(&scope->object.lock);
 	if (!list_is_empty(&scope->handles) && !uncancellable)
 		r = wait_allowed(&deadline);
 	if (list_is_empty(&scope->handles) || r < 0) {
-		lock_release(&scope->object.lock);
+		object_lock_release(&scope->object.lock);
 		return r;
 	}
 	waiter_link(&waiter, &sleeper, &scope->waiters, &scope->object.lock);
@@ -126,17 +126,17 @@ int strand_scope_wait(struct strand_scope *scope)
 	if (!scope || !rt)
 		return -EINVAL;
 	sched_perturb();
-	lock_take(&scope->object.lock);
+	object_lock_take(&scope->object.lock);
 	scope->closing = true;
-	lock_release(&scope->object.lock);
+	object_lock_release(&scope->object.lock);
 	if (wait_empty(scope, &info, false) < 0) {
 		/* Cancelled, or out of time: so are the tasks; but none is left behind. */
 		strand_scope_cancel(scope);
 		wait_empty(scope, &info, true);
 	}
-	lock_take(&scope->object.lock); /* the last task may still be on its way out of it */
+	object_lock_take(&scope->object.lock); /* the last task may still be on its way out of it */
 	r = scope->result;
-	lock_release(&scope->object.lock);
+	object_lock_release(&scope->object.lock);
 	object_free(&scope->object);
 	return r;
 }

@@ -50,7 +50,7 @@ static void sort_channels(struct selection *s)
 static void lock_all(const struct selection *s)
 {
 	for (size_t i = 0; i < s->order_count; i++)
-		lock_take(&s->order[i]->object.lock);
+		object_lock_take(&s->order[i]->object.lock);
 }
 
 static void unlock_all(void *context)
@@ -58,7 +58,7 @@ static void unlock_all(void *context)
 	const struct selection *s = context;
 
 	for (size_t i = s->order_count; i-- > 0;)
-		lock_release(&s->order[i]->object.lock);
+		object_lock_release(&s->order[i]->object.lock);
 }
 
 /* xorshift: good enough to be fair, one word of state a thread. */

@@ -35,11 +35,18 @@
 	.cfi_adjust_cfa_offset 8
 	stmxcsr	(%rsp)
 	fnstcw	4(%rsp)
+	mov	(%rsp), %eax
+	mov	4(%rsp), %cx
 	mov	%rsp, (%rdi)
 	mov	%rsi, %rsp
-	ldmxcsr	(%rsp)
+	/* Loading them takes longer than all the rest, and they are nearly always the same. */
+	cmp	(%rsp), %eax
+	jne	1f
+	cmp	4(%rsp), %cx
+	je	2f
+1:	ldmxcsr	(%rsp)
 	fldcw	4(%rsp)
-	add	$8, %rsp
+2:	add	$8, %rsp
 	.cfi_adjust_cfa_offset -8
 	pop	%r15
 	.cfi_adjust_cfa_offset -8

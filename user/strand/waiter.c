@@ -13,7 +13,7 @@ struct sleeper sleeper_here(void)
 }
 
 void waiter_link(struct waiter *waiter, struct sleeper *sleeper, struct list *queue,
-		 struct lock *lock)
+		 struct object_lock *lock)
 {
 	waiter->sleeper = sleeper;
 	waiter->lock = lock;
@@ -120,13 +120,13 @@ bool sleeper_interrupt(struct sleeper *sleeper, int result)
 			claimed(sleeper, result);
 		}
 	} else if (waiter) {
-		lock_take(waiter->lock);
+		object_lock_take(waiter->lock);
 		won = waiter->linked;
 		if (won) {
 			waiter_unlink(waiter);
 			claimed(sleeper, result);
 		}
-		lock_release(waiter->lock);
+		object_lock_release(waiter->lock);
 	} else {
 		claimed(sleeper, result);
 	}
@@ -202,7 +202,7 @@ int sleeper_wait(struct sleeper *sleeper, const struct wait_info *info, strand_t
 
 static void release(void *lock)
 {
-	lock_release(lock);
+	object_lock_release(lock);
 }
 
 int waiter_wait(struct waiter *waiter, const struct wait_info *info, strand_time deadline)

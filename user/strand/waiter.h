@@ -21,7 +21,7 @@
 #define STRAND_WAITER_H
 
 #include "strand/list.h"
-#include "strand/lock.h"
+#include "strand/object_lock.h"
 #include "strand/task.h"
 
 struct waiter;
@@ -41,9 +41,9 @@ struct sleeper {
 struct waiter {
 	struct list link;
 	struct sleeper *sleeper;
-	struct lock *lock; /* of the wait object */
-	void *element;     /* what is sent, or where to put what is received; may be NULL */
-	bool linked;       /* under the lock */
+	struct object_lock *lock; /* of the wait object */
+	void *element;            /* what is sent, or where to put what is received; may be NULL */
+	bool linked;              /* under the lock */
 };
 
 /* What the observer and the leak search are told of a wait. */
@@ -58,7 +58,7 @@ struct sleeper sleeper_here(void);
 
 /* Append to the queue of a wait object whose lock is held. */
 void waiter_link(struct waiter *waiter, struct sleeper *sleeper, struct list *queue,
-		 struct lock *lock);
+		 struct object_lock *lock);
 
 /*
  * wait_allowed - may the caller wait? To be asked before its waiter is linked.
