@@ -98,8 +98,8 @@ int leakgc_session_new(const struct leakgc_runtime *runtime, const struct leakgc
 	s->world.arena = (struct leakgc_arena){lo + sizeof(*s), lo + size};
 	s->findings_size = limits->memory > MEMORY_MIN ? limits->memory : MEMORY_MIN;
 	s->findings = map(s->findings_size, MAP_SHARED);
-	leakgc_memory_init(&s->memory);
-	leakgc_memory_init(&s->snapshot_memory);
+	leakgc_memory_init(&s->memory, LEAKGC_MEMORY_LIVE);
+	leakgc_memory_init(&s->snapshot_memory, LEAKGC_MEMORY_SNAPSHOT);
 	r = s->findings ? lay_out(s) : -ENOMEM;
 	if (r == 0)
 		r = leakgc_memory_open(&s->memory);

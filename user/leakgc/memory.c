@@ -46,8 +46,9 @@ struct pm_scan_argument {
 #define ENTRY_FILE           (1ULL << 61)
 #define ENTRY_GUARD          (1ULL << 58) /* Linux 6.15 */
 
-void leakgc_memory_init(struct leakgc_memory *m)
+void leakgc_memory_init(struct leakgc_memory *m, enum leakgc_memory_kind kind)
 {
+	m->kind = kind;
 	m->mem_fd = -1;
 	m->pagemap_fd = -1;
 }
@@ -65,7 +66,20 @@ void leakgc_memory_close(struct leakgc_memory *m)
 {
 	leakgc_close(m->mem_fd);
 	leakgc_close(m->pagemap_fd);
-	leakgc_memory_init(m);
+	leakgc_memory_init(m, m->kind);
+}
+
+int leakgc_memory_regions(struct leakgc_memory *m, char *buffer, size_t size, leakgc_region_fn fn,
+			  void *context)
+{
+	bool flags = m->kind == LEAKGC_MEMORY_SNAPSHOT;
+	int fd = leakgc_open(flags ? "/proc/thread-self/smaps" : "/proc/thread-self/maps"), r;
+
+	if (fd < 0)
+		return fd;
+	r = leakgc_walk_maps(fd, buffer, size, fn, context);
+	leakgc_close(fd);
+	return r;
 }
 
 /*

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads of memory that may not be there, and the pages that hold something. */
+/*
+ * A view of memory: the regions there are, the pages that hold something, and reads that
+ * survive what is not there. The search reads through it alone, and does not know whether
+ * it is a snapshot or the memory of the running process that is behind it.
+ */
 #ifndef LEAKGC_MEMORY_H
 #define LEAKGC_MEMORY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "leakgc/maps.h"
 
 #define LEAKGC_PAGE_RUNS 512
 
@@ -15,8 +21,14 @@ struct leakgc_page_run { /* as PAGEMAP_SCAN writes it (linux/fs.h, struct page_r
 	uint64_t categories;
 };
 
+enum leakgc_memory_kind {
+	LEAKGC_MEMORY_SNAPSHOT, /* does not change, but lacks what a clone does not inherit */
+	LEAKGC_MEMORY_LIVE,     /* changes: what was written meanwhile is looked at again */
+};
+
 /* Opened where it is used: the snapshot has a process id of its own. */
 struct leakgc_memory {
+	enum leakgc_memory_kind kind;
 	int pid;
 	int mem_fd;     /* /proc/self/mem */
 	int pagemap_fd; /* /proc/self/pagemap */
@@ -24,9 +36,17 @@ struct leakgc_memory {
 	struct leakgc_page_run runs[LEAKGC_PAGE_RUNS];
 };
 
-void leakgc_memory_init(struct leakgc_memory *m); /* nothing open */
-int leakgc_memory_open(struct leakgc_memory *m);  /* 0 or -errno */
+void leakgc_memory_init(struct leakgc_memory *m, enum leakgc_memory_kind kind); /* nothing open */
+int leakgc_memory_open(struct leakgc_memory *m);                                /* 0 or -errno */
 void leakgc_memory_close(struct leakgc_memory *m);
+
+/*
+ * leakgc_memory_regions - the mappings, in order of address.
+ * @buffer  working memory; see leakgc_walk_maps()
+ * In a snapshot with vm_flags, which cost a walk of the page tables.
+ */
+int leakgc_memory_regions(struct leakgc_memory *m, char *buffer, size_t size, leakgc_region_fn fn,
+			  void *context);
 
 /* Copy [address, address + length) whatever its protection. Returns 0, or -EFAULT. */
 int leakgc_memory_read(struct leakgc_memory *m, uintptr_t address, void *buffer, size_t length);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "leakgc/maps.h"
 #include "leakgc/state.h"
 #include "leakgc/syscall.h"
 
@@ -27,7 +26,8 @@ static int add_region(void *context, const struct leakgc_region *region)
 	if (region->shared) {
 		/* Copied when the world stood still, but for files that nobody writes here. */
 		if (region->backing != LEAKGC_BACKING_FILE || region->writable ||
-		    !(region->vm_flags & LEAKGC_VM_MAY_WRITE))
+		    (s->e->memory->kind == LEAKGC_MEMORY_SNAPSHOT &&
+		     !(region->vm_flags & LEAKGC_VM_MAY_WRITE)))
 			return 0;
 		files = true;
 	}
@@ -45,13 +45,10 @@ static int add_region(void *context, const struct leakgc_region *region)
 
 static int read_regions(struct leakgc_state *s)
 {
-	int fd = leakgc_open("/proc/thread-self/smaps"), r;
+	int r;
 
-	if (fd < 0)
-		return leakgc_stop_because(s, STRAND_CAUSE_SYSTEM, (uint64_t)-fd);
 	s->regions = leakgc_arena_take(&s->w->arena, 0);
-	r = leakgc_walk_maps(fd, (char *)s->e->chunk, LEAKGC_CHUNK, add_region, s);
-	leakgc_close(fd);
+	r = leakgc_memory_regions(s->e->memory, (char *)s->e->chunk, LEAKGC_CHUNK, add_region, s);
 	return r < 0 ? leakgc_stop_because(s, STRAND_CAUSE_SYSTEM, (uint64_t)-r) : 0;
 }
 
