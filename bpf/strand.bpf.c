@@ -8,8 +8,10 @@
  * B2. A process can only touch entries of its own key range (tgid, instance),
  *     and no more than its quota of them.
  * B3. What is not kept is counted, by process if it has an account.
- * B4. account.waiting counts entries: it grows when an insert made a new entry
- *     and shrinks when a delete removed one, and the map decides both atomically.
+ * B4. account.waiting and the counts of sites count entries: they grow when an insert made a
+ *     new entry and shrink when a delete removed one, and the map decides both atomically.
+ *     Which site shrinks is read just before the delete; if another CPU puts a newer park of
+ *     the same task there in between, one count of two sites of this process is off by one.
  * B5. User memory is read by bpf_probe_read_user, which fails and never waits;
  *     kernel memory through BTF pointers, which lockdown allows. The target is
  *     never written to.
@@ -23,6 +25,7 @@
 /* Set by the observer before the load. */
 const volatile __u32 only_tgid = 0; /* 0: every process */
 const volatile __u64 quota = WAITING_QUOTA;
+const volatile __u32 site_quota = SITES_QUOTA;
 
 _Static_assert(sizeof(struct waiting_task) == sizeof(struct strand_rec_park), "read in place");
 _Static_assert(__builtin_offsetof(struct waiting_task, generation_addr) ==
@@ -41,6 +44,14 @@ struct {
 	__type(key, struct waiting_key);
 	__type(value, struct waiting_task);
 } waiting SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SITES_MAX);
+	__type(key, struct site_key);
+	__type(value, struct site_stats);
+} sites SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -70,6 +81,17 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, EVENTS_BYTES);
 } events SEC(".maps");
+
+/* What a site begins with. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct site_stats);
+} no_waits SEC(".maps");
+
+#define EEXIST 17
 
 static __u32 next_instance;
 
@@ -144,33 +166,146 @@ static __u64 host_since(__u64 process_now, __u64 since)
 	return now > start && age < now - start ? now - age : start;
 }
 
-static void account_kept(struct process_account *account, long error)
+/* ---- sites ---------------------------------------------------------------- */
+
+static void site_key_of(struct site_key *key, const struct waiting_key *of,
+			const struct waiting_task *task)
 {
-	if (!error)
-		__sync_fetch_and_add(&account->waiting, 1);
-	else
-		__sync_fetch_and_add(&account->map_full, 1);
+	key->tgid = of->tgid;
+	key->instance = of->instance;
+	key->pc = task->pc;
+	key->fn = task->fn;
+	key->created_pc = task->created_pc;
+	key->reason = task->reason;
+	key->reserved = 0;
+}
+
+static void site_make_other(struct site_key *key)
+{
+	key->pc = key->fn = key->created_pc = 0;
+	key->reason = SITE_OTHER;
+}
+
+/* NULL: there is no room, not even for all others together. */
+static struct site_stats *site_add(struct process_account *account, struct site_key *key)
+{
+	struct site_stats *site;
+	__u32 zero = 0;
+
+	if (account->sites >= site_quota)
+		site_make_other(key);
+	site = bpf_map_lookup_elem(&sites, key);
+	if (site)
+		return site;
+	/* All zero, and too large for the stack. */
+	site = bpf_map_lookup_elem(&no_waits, &zero);
+	if (site && !bpf_map_update_elem(&sites, key, site, BPF_NOEXIST))
+		__sync_fetch_and_add(&account->sites, 1);
+	return bpf_map_lookup_elem(&sites, key);
+}
+
+static void site_enter(struct process_account *account, const struct waiting_key *of,
+		       const struct waiting_task *task)
+{
+	struct site_stats *site;
+	struct site_key key;
+
+	site_key_of(&key, of, task);
+	site = bpf_map_lookup_elem(&sites, &key);
+	if (!site)
+		site = site_add(account, &key);
+	if (!site) {
+		__sync_fetch_and_add(&account->sites_full, 1);
+		return;
+	}
+	__sync_fetch_and_add(&site->since_sum, task->host_since_ns);
+	if (!__sync_fetch_and_add(&site->waiting, 1) ||
+	    task->host_since_ns < site->oldest_since_ns) {
+		site->oldest_since_ns = task->host_since_ns;
+		site->oldest_task = of->task;
+	}
+}
+
+static __u32 wait_slot(__u64 ns)
+{
+	__u32 slot = 0;
+
+	ns >>= 10;
+	for (__u32 step = 16; step; step /= 2) {
+		if (ns >> step) {
+			ns >>= step;
+			slot += step;
+		}
+	}
+	slot += ns != 0;
+	return slot < WAIT_SLOTS ? slot : WAIT_SLOTS - 1;
+}
+
+static void site_leave(struct site_key *key, __u64 since)
+{
+	struct site_stats *site = bpf_map_lookup_elem(&sites, key);
+	__u64 now = bpf_ktime_get_ns();
+	__u64 waited = now > since ? now - since : 0;
+
+	if (!site) {
+		site_make_other(key);
+		site = bpf_map_lookup_elem(&sites, key);
+	}
+	if (!site)
+		return;
+	__sync_fetch_and_add(&site->waiting, -1);
+	__sync_fetch_and_add(&site->since_sum, -since);
+	__sync_fetch_and_add(&site->ended, 1);
+	__sync_fetch_and_add(&site->ended_ns, waited);
+	__sync_fetch_and_add(&site->slots[wait_slot(waited) & (WAIT_SLOTS - 1)], 1);
+}
+
+/* ---- tasks ---------------------------------------------------------------- */
+
+static __noinline long forget_task(struct process_account *account, struct waiting_key *key,
+				   struct waiting_task *known)
+{
+	struct site_key site;
+	__u64 since;
+
+	if (!account || !key || !known)
+		return 0;
+	site_key_of(&site, key, known);
+	since = known->host_since_ns;
+	if (bpf_map_delete_elem(&waiting, key))
+		return 0;
+	__sync_fetch_and_add(&account->waiting, -1);
+	site_leave(&site, since);
+	return 0;
 }
 
 static __noinline long keep_park(struct process_account *account, struct waiting_key *key,
 				 struct waiting_task *task)
 {
 	struct waiting_task *known;
+	long error;
 
 	if (!account || !key || !task)
 		return 0;
 	known = bpf_map_lookup_elem(&waiting, key);
-	if (known) {
-		/* Announced anew, or the unpark before it was lost. Records may overtake each other. */
-		if (known->generation <= task->generation)
-			bpf_map_update_elem(&waiting, key, task, BPF_EXIST);
+	/* Announced anew, or overtaken by a newer park of the same task. */
+	if (known && known->generation == task->generation)
+		known->seen = task->seen;
+	if (known && known->generation >= task->generation)
 		return 0;
-	}
+	if (known) /* the unpark before it was lost */
+		forget_task(account, key, known);
 	if (account->waiting >= quota) {
 		__sync_fetch_and_add(&account->over_quota, 1);
 		return 0;
 	}
-	account_kept(account, bpf_map_update_elem(&waiting, key, task, BPF_NOEXIST));
+	error = bpf_map_update_elem(&waiting, key, task, BPF_NOEXIST);
+	if (!error) {
+		__sync_fetch_and_add(&account->waiting, 1);
+		site_enter(account, key, task);
+	} else if (error != -EEXIST) {
+		__sync_fetch_and_add(&account->map_full, 1);
+	}
 	return 0;
 }
 
@@ -192,17 +327,12 @@ static __always_inline void on_park(struct process_account *account, __u32 tgid,
 		if (!key.task)
 			goto bad;
 		task.host_since_ns = host_since(now, task.since_ns);
+		task.seen = bpf_ktime_get_ns() >> 20;
 		keep_park(account, &key, &task);
 	}
 	return;
 bad:
 	__sync_fetch_and_add(&account->bad_record, 1);
-}
-
-static void forget_task(struct process_account *account, struct waiting_key *key)
-{
-	if (!bpf_map_delete_elem(&waiting, key))
-		__sync_fetch_and_add(&account->waiting, -1);
 }
 
 static __always_inline void on_unpark(struct process_account *account, __u32 tgid, void *record)
@@ -219,12 +349,13 @@ static __always_inline void on_unpark(struct process_account *account, __u32 tgi
 	known = bpf_map_lookup_elem(&waiting, &key);
 	/* A newer park of the same task, announced by another CPU meanwhile, stays. */
 	if (known && known->generation <= unpark.generation)
-		forget_task(account, &key);
+		forget_task(account, &key, known);
 }
 
 static __always_inline void on_exit(struct process_account *account, __u32 tgid, void *record)
 {
 	struct waiting_key key = {.tgid = tgid, .instance = account->instance};
+	struct waiting_task *known;
 	struct strand_rec_exit exit;
 
 	if (bpf_probe_read_user(&exit, sizeof(exit), record)) {
@@ -232,7 +363,9 @@ static __always_inline void on_exit(struct process_account *account, __u32 tgid,
 		return;
 	}
 	key.task = exit.task;
-	forget_task(account, &key);
+	known = bpf_map_lookup_elem(&waiting, &key);
+	if (known)
+		forget_task(account, &key, known);
 }
 
 /* ---- events -------------------------------------------------------------- */

@@ -57,6 +57,24 @@ int model_frame_copy(const struct model_frame *from, struct model_frame *ret_fra
 	return 0;
 }
 
+int model_stack_copy(const struct model_stack *from, struct model_stack *ret_stack)
+{
+	struct model_stack copy = {.truncated = from->truncated};
+
+	copy.frames = calloc(from->count + 1, sizeof(*copy.frames));
+	if (!copy.frames)
+		return -ENOMEM;
+	while (copy.count < from->count) {
+		if (model_frame_copy(&from->frames[copy.count], &copy.frames[copy.count])) {
+			model_stack_done(&copy);
+			return -ENOMEM;
+		}
+		copy.count++;
+	}
+	*ret_stack = copy;
+	return 0;
+}
+
 void model_stack_done(struct model_stack *stack)
 {
 	for (size_t i = 0; i < stack->count; i++)
@@ -79,8 +97,19 @@ static void task_done(struct model_task *t)
 	model_frame_done(&t->entry);
 }
 
+static void wait_done(struct model_wait *w)
+{
+	model_stack_done(&w->stack);
+	model_frame_done(&w->created_by);
+	model_frame_done(&w->entry);
+}
+
 static void process_done(struct model_process *p)
 {
+	for (size_t i = 0; i < p->wait_count; i++)
+		wait_done(&p->waits[i]);
+	free(p->waits);
+	free(p->pasts);
 	for (size_t i = 0; i < p->task_count; i++)
 		task_done(&p->tasks[i]);
 	free(p->tasks);
@@ -127,6 +156,32 @@ int model_add_task(struct model_process *p, struct model_task **ret_task)
 	return 0;
 }
 
+int model_add_wait(struct model_process *p, struct model_wait **ret_wait)
+{
+	void *array = p->waits;
+	int r = grow(&array, &p->wait_room, p->wait_count, sizeof(*p->waits));
+
+	if (r)
+		return r;
+	p->waits = array;
+	*ret_wait = &p->waits[p->wait_count++];
+	memset(*ret_wait, 0, sizeof(**ret_wait));
+	return 0;
+}
+
+int model_add_past(struct model_process *p, struct model_past **ret_past)
+{
+	void *array = p->pasts;
+	int r = grow(&array, &p->past_room, p->past_count, sizeof(*p->pasts));
+
+	if (r)
+		return r;
+	p->pasts = array;
+	*ret_past = &p->pasts[p->past_count++];
+	memset(*ret_past, 0, sizeof(**ret_past));
+	return 0;
+}
+
 static int compare_u64(uint64_t a, uint64_t b)
 {
 	return (a > b) - (a < b);
@@ -146,6 +201,13 @@ static int compare_tasks(const void *a, const void *b)
 	const struct model_task *x = a, *y = b;
 
 	return compare_u64(x->id, y->id);
+}
+
+static int compare_pasts(const void *a, const void *b)
+{
+	const struct model_past *x = a, *y = b;
+
+	return compare_u64(x->fingerprint, y->fingerprint);
 }
 
 static size_t least(size_t a, size_t b)
@@ -182,6 +244,20 @@ struct model_task *model_find_task(const struct model_process *p, uint64_t id)
 	return found;
 }
 
+const struct model_past *model_find_past(const struct model_process *p, uint64_t fingerprint)
+{
+	const struct model_past key = {.fingerprint = fingerprint};
+
+	if (!p->past_count)
+		return NULL;
+	return bsearch(&key, p->pasts, p->past_count, sizeof(key), compare_pasts);
+}
+
+uint64_t model_task_weight(const struct model_task *task)
+{
+	return task->stands_for ? task->stands_for : 1;
+}
+
 static void count_tasks(struct model_process *p)
 {
 	struct model_counts *c = &p->counts;
@@ -191,8 +267,9 @@ static void count_tasks(struct model_process *p)
 	for (size_t i = 0; i < p->task_count; i++) {
 		const struct model_task *t = &p->tasks[i];
 
-		if (!c->tasks[t->state]++ || t->since_ns < c->oldest_since_ns[t->state])
+		if (!c->tasks[t->state] || t->since_ns < c->oldest_since_ns[t->state])
 			c->oldest_since_ns[t->state] = t->since_ns;
+		c->tasks[t->state] += model_task_weight(t);
 	}
 	c->known = true;
 }
@@ -208,6 +285,8 @@ void model_sort(struct model *m)
 		if (p->task_count)
 			qsort(p->tasks, p->task_count, sizeof(*p->tasks), compare_tasks);
 		p->task_sorted = p->task_count;
+		if (p->past_count)
+			qsort(p->pasts, p->past_count, sizeof(*p->pasts), compare_pasts);
 		count_tasks(p);
 	}
 }
@@ -329,6 +408,19 @@ const char *model_reason_text(enum strand_wait_reason reason)
 const char *model_task_state_text(enum model_task_state state)
 {
 	return TEXT_OF(task_state_texts, state);
+}
+
+const char *model_suspect_rule_text(enum model_suspect_rule rule)
+{
+	switch (rule) {
+	case MODEL_SUSPECT_AGE:
+		return "age";
+	case MODEL_SUSPECT_GROWING:
+		return "growing";
+	case MODEL_SUSPECT_CROWD:
+		return "crowd";
+	}
+	return "unknown";
 }
 
 const char *model_search_result_text(enum model_search_result result)

@@ -41,6 +41,14 @@ enum model_task_state { /* one verdict per task, shown apart */
 };
 #define MODEL_TASK_STATES (MODEL_SUSPECT + 1)
 
+/* Why a task is a suspect, as bits: several rules may hold. None is a proof of anything. */
+enum model_suspect_rule {
+	MODEL_SUSPECT_AGE = 1,     /* it waits long, and longer than nearly all did there before */
+	MODEL_SUSPECT_GROWING = 2, /* search after search there were more at its site */
+	MODEL_SUSPECT_CROWD = 4,   /* very many wait at its site */
+};
+#define MODEL_SUSPECT_RULES 3
+
 struct model_task {
 	uint64_t id;
 	uint64_t generation;
@@ -51,6 +59,12 @@ struct model_task {
 	uint64_t object;
 	int64_t since_ns;
 	enum model_task_state state;
+	unsigned suspect_rules; /* enum model_suspect_rule; 0 unless it is a suspect */
+	/*
+	 * This one was read for so many tasks of the same site and state (0: for itself alone).
+	 * A model has all tasks or, of each site and state, one that stands for the others.
+	 */
+	uint64_t stands_for;
 	enum strand_verdict verdict; /* of the newest search that spoke about this very park */
 	enum strand_root_kind root_kind;
 	uint64_t root;
@@ -81,6 +95,34 @@ struct model_search {  /* the newest leak search of a process */
 	int64_t pause_ns, total_ns;
 	uint64_t scanned_bytes, candidates, leaked;
 	char *error; /* why there is no answer, one line; NULL: none */
+};
+
+#define MODEL_WAIT_SLOTS 32
+
+/*
+ * What is known of the waits at one site, those that have ended included. Only waits that were
+ * announced count: those longer than the observer's threshold.
+ */
+struct model_wait {
+	uint64_t fingerprint; /* as model_site has it */
+	enum strand_wait_reason reason;
+	struct model_stack stack; /* of one that waited there; empty: not read */
+	struct model_frame created_by, entry;
+	uint64_t waiting; /* now */
+	int64_t oldest_since_ns;
+	int64_t waiting_ns; /* how long those wait that wait now, all together */
+	uint64_t ended;     /* waits that have ended since the process is observed */
+	int64_t ended_ns;   /* how long they were, all together */
+	/* Ended waits by length: slot i less than 2^(i + 10) ns, the last one all longer. */
+	uint64_t slots[MODEL_WAIT_SLOTS];
+};
+
+/* What an observer remembers of a site at which it has seen leaked or suspect tasks. */
+struct model_past {
+	uint64_t fingerprint;
+	int64_t first_seen_ns, last_seen_ns; /* with such a task */
+	unsigned searches_seen;              /* searches that proved leaks there */
+	uint64_t retracted;                  /* proved leaked and unparked all the same: an alarm */
 };
 
 /* How a search ended, as counters name it. */
@@ -133,6 +175,10 @@ struct model_process {
 	struct model_search search;
 	struct model_losses losses;
 	struct model_counts counts;
+	struct model_wait *waits; /* by site, in no order */
+	size_t wait_count, wait_room;
+	struct model_past *pasts; /* sorted by fingerprint */
+	size_t past_count, past_room;
 	struct model_task *tasks; /* sorted by id */
 	size_t task_count, task_room;
 	size_t task_sorted; /* so many of them are known to be in order: model_sort() sets it */
@@ -159,6 +205,13 @@ struct model_site {
 	const struct model_task *example;    /* its oldest task */
 	size_t count;
 	int64_t oldest_since_ns;
+	/*
+	 * The same in every process and after every restart of the same program: made of the
+	 * reason and of functions, files and lines, or of offsets in modules, never of addresses.
+	 */
+	uint64_t fingerprint;
+	unsigned suspect_rules;        /* of all its tasks together */
+	const struct model_past *past; /* NULL: nothing is remembered */
 };
 
 struct model_sites {
@@ -171,14 +224,21 @@ void model_init(struct model *m);
 void model_done(struct model *m);
 int model_add_process(struct model *m, struct model_process **ret_process); /* zeroed */
 int model_add_task(struct model_process *p, struct model_task **ret_task);  /* zeroed */
+int model_add_wait(struct model_process *p, struct model_wait **ret_wait);  /* zeroed */
+int model_add_past(struct model_process *p, struct model_past **ret_past);  /* zeroed */
 struct model_process *model_find_process(const struct model *m, pid_t pid, uint64_t start_ticks);
 struct model_task *model_find_task(const struct model_process *p, uint64_t id);
+const struct model_past *model_find_past(const struct model_process *p, uint64_t fingerprint);
 /* Sorts processes and tasks and counts them; pointers to them taken before are void. */
 void model_sort(struct model *m);
 /* A model of one process of m, for any view; borrowed: it is not ended, and ends with m. */
 struct model model_one(const struct model *m, const struct model_process *p);
 void model_frame_done(struct model_frame *frame);
 int model_frame_copy(const struct model_frame *from, struct model_frame *ret_frame);
+int model_stack_copy(const struct model_stack *from, struct model_stack *ret_stack);
+/* @where  NULL: unknown */
+uint64_t model_fingerprint(enum strand_wait_reason reason, const struct model_frame *where,
+			   const struct model_frame *created_by);
 void model_stack_done(struct model_stack *stack);
 void model_search_done(struct model_search *search);
 void model_count_search(struct model_search_totals *totals, const struct model_search *search);
@@ -186,11 +246,14 @@ void model_count_search(struct model_search_totals *totals, const struct model_s
 bool model_process_observed(const struct model_process *p);
 /* Has a search answered, so that a task that is not leaked is one that could not be proved so? */
 bool model_search_proved(const struct model_search *search);
+/* How many tasks it stands for: at least itself. */
+uint64_t model_task_weight(const struct model_task *task);
 /* Is everything that could be known known? False with the losses and errors that say what not. */
 bool model_process_complete(const struct model_process *p);
 bool model_complete(const struct model *m);
 const char *model_reason_text(enum strand_wait_reason reason); /* "unknown" if out of range */
 const char *model_task_state_text(enum model_task_state state);
+const char *model_suspect_rule_text(enum model_suspect_rule rule); /* of one bit */
 const char *model_search_result_text(enum model_search_result result);
 const char *model_cause_text(enum strand_search_cause cause);
 const char *model_process_status_text(enum model_process_status status);

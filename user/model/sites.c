@@ -78,6 +78,59 @@ static int compare_sites(const void *x, const void *y)
 	return compare_u64(a->example->id, b->example->id);
 }
 
+/* ---- fingerprints: FNV-1a ------------------------------------------------- */
+
+static void mix(uint64_t *hash, const void *bytes, size_t size)
+{
+	const uint8_t *byte = bytes;
+
+	for (size_t i = 0; i < size; i++)
+		*hash = (*hash ^ byte[i]) * 0x100000001b3u;
+}
+
+/* With its NUL: where one text ends and the next begins counts. */
+static void mix_text(uint64_t *hash, const char *text)
+{
+	mix(hash, text, strlen(text) + 1);
+}
+
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static void mix_place(uint64_t *hash, const struct model_frame *f)
+{
+	const uint32_t line = f ? f->line : 0;
+
+	if (has_line(f)) {
+		mix_text(hash, f->function);
+		mix_text(hash, last_part(f->file));
+		mix(hash, &line, sizeof(line));
+	} else if (f && f->module) {
+		mix_text(hash, last_part(f->module));
+		mix(hash, &f->module_offset, sizeof(f->module_offset));
+	} else {
+		mix_text(hash, "");
+	}
+}
+
+uint64_t model_fingerprint(enum strand_wait_reason reason, const struct model_frame *where,
+			   const struct model_frame *created_by)
+{
+	const uint32_t number = reason;
+	uint64_t hash = 0xcbf29ce484222325u;
+
+	mix(&hash, &number, sizeof(number));
+	mix_place(&hash, where);
+	mix_place(&hash, created_by);
+	return hash;
+}
+
+/* ---- grouping -------------------------------------------------------------- */
+
 static size_t count_tasks(const struct model *m)
 {
 	size_t count = 0;
@@ -104,22 +157,35 @@ static void collect(const struct model *m, struct entry *ret_entries)
 	}
 }
 
+static void identify(struct model_site *site, const struct model_frame *where)
+{
+	site->fingerprint =
+		model_fingerprint(site->example->reason, where, &site->example->created_by);
+	site->past = model_find_past(site->process, site->fingerprint);
+}
+
 /* Entries are sorted: each run of equal keys is a site. Returns how many there are. */
 static size_t group(const struct entry *entries, size_t count, struct model_site *ret_sites)
 {
 	size_t sites = 0;
 
 	for (size_t i = 0; i < count; i++) {
+		const struct model_task *t = entries[i].task;
+		size_t stands_for = model_task_weight(t);
+
 		if (i && !compare_keys(&entries[i - 1], &entries[i])) {
-			ret_sites[sites - 1].count++;
+			ret_sites[sites - 1].count += stands_for;
+			ret_sites[sites - 1].suspect_rules |= t->suspect_rules;
 			continue;
 		}
 		ret_sites[sites++] = (struct model_site){
 			.process = entries[i].process,
-			.example = entries[i].task,
-			.count = 1,
-			.oldest_since_ns = entries[i].task->since_ns,
+			.example = t,
+			.count = stands_for,
+			.oldest_since_ns = t->since_ns,
+			.suspect_rules = t->suspect_rules,
 		};
+		identify(&ret_sites[sites - 1], entries[i].where);
 	}
 	return sites;
 }

@@ -61,10 +61,12 @@ static void add_process(struct totals *sum, const struct model_process *p)
 	if (observed && !model_process_complete(p))
 		sum->incomplete++;
 	add_losses(&sum->lost, &p->losses);
-	sum->waiting += p->task_count;
 	for (size_t i = 0; i < p->task_count; i++) {
-		sum->leaked += p->tasks[i].state == MODEL_LEAKED;
-		sum->suspect += p->tasks[i].state == MODEL_SUSPECT;
+		uint64_t weight = model_task_weight(&p->tasks[i]);
+
+		sum->waiting += weight;
+		sum->leaked += p->tasks[i].state == MODEL_LEAKED ? weight : 0;
+		sum->suspect += p->tasks[i].state == MODEL_SUSPECT ? weight : 0;
 	}
 }
 
