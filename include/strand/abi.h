@@ -26,7 +26,7 @@
 #endif
 
 #define STRAND_ABI_MAJOR 1
-#define STRAND_ABI_MINOR 0
+#define STRAND_ABI_MINOR 1
 
 /* ---- why a task is parked ------------------------------------------------ */
 
@@ -304,12 +304,37 @@ enum strand_root_kind {
 	STRAND_ROOT_RUNTIME,  /* the runtime was just changing the object */
 };
 
+/* Why a leaked task can never be woken. X(symbol, number, text) */
+#define STRAND_LEAK_WHYS(X)                                         \
+	X(UNSAID, 0, "")                                            \
+	X(NOTHING, 1, "it waits for nothing that exists")           \
+	X(UNREACHABLE, 2, "nothing else reaches what it waits for") \
+	X(BEHIND, 3, "only leaked tasks reach what it waits for")   \
+	X(CYCLE, 4, "it is part of a wait-for cycle")               \
+	X(DEAD_OWNER, 5, "the task that holds the lock has ended")
+
+enum strand_leak_why {
+#define STRAND_X(name, number, text) STRAND_WHY_##name = (number),
+	STRAND_LEAK_WHYS(STRAND_X)
+#undef STRAND_X
+		STRAND_LEAK_WHY_COUNT
+};
+
+/* One step of a cycle or of a chain from a root. */
+enum strand_link_kind {
+	STRAND_LINK_TASK = 1, /* value is its id */
+	STRAND_LINK_OBJECT,   /* what a task waits on: value is its address */
+	STRAND_LINK_BLOCK,    /* a heap block: value is its address */
+};
+
 #define STRAND_REPORT_MAGIC    0x3150455244525453ULL /* "STRDREP1" */
 #define STRAND_REPORT_SECTIONS 8
 #define STRAND_REPORT_SIZE_MAX (256u << 20)
+#define STRAND_TASK_LINKS_MAX  64 /* of one task */
 
 enum strand_report_section_type {
 	STRAND_SECTION_TASKS = 1, /* strand_report_task */
+	STRAND_SECTION_LINKS = 2, /* strand_report_link; since minor version 1 */
 };
 
 struct strand_report_section {
@@ -338,7 +363,10 @@ struct strand_report_header {
 	__u64 scanned_bytes;
 	__u64 candidates;
 	__u64 leaked;
-	__u64 reserved[6];
+	__u64 retained_stacks; /* retained memory: bytes that only leaked tasks hold, and each of */
+	__u64 retained_objects; /* them once; 0 where nothing is known of the heap */
+	__u64 retained_blocks;
+	__u64 reserved[3];
 	struct strand_report_section section[STRAND_REPORT_SECTIONS];
 };
 
@@ -348,8 +376,19 @@ struct strand_report_task { /* 64 bytes */
 	__u64 object;
 	__u32 verdict;   /* enum strand_verdict */
 	__u32 root_kind; /* enum strand_root_kind */
-	__u64 root;
-	__u64 reserved[3];
+	__u64 root;      /* leaked: why's BEHIND, DEAD_OWNER: the id of that task, 0: not known */
+	/* Since minor version 1: */
+	__u32 why;        /* enum strand_leak_why */
+	__u32 link_count; /* leaked: the tasks of its cycle, each waiting for the next; */
+	__u64 link_first; /* live: the chain from the root to what it waits on. First of the links */
+	__u64 retained; /* bytes that are retained because of this task; all tasks': the header's */
+};
+
+struct strand_report_link { /* 24 bytes */
+	__u64 value;
+	__u64 size; /* of an object or a block, 0: not known */
+	__u32 kind; /* enum strand_link_kind */
+	__u32 reserved;
 };
 
 #endif

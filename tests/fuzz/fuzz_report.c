@@ -7,6 +7,7 @@
  *       -o fuzz_report tests/fuzz/fuzz_report.c user/observe/report.c
  *   ./fuzz_report -max_total_time=60
  */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define REQUEST 1
 #define TASKS   2
+#define LINKS   3
 
 /* What a caller does with a report that was accepted: it must hold what the header promises. */
 static void use(const struct report *r, const uint8_t *bytes, size_t size)
@@ -28,6 +30,15 @@ static void use(const struct report *r, const uint8_t *bytes, size_t size)
 		if (at < bytes || at + sizeof(r->tasks[i]) > bytes + size)
 			abort();
 		leaked += r->tasks[i].verdict == STRAND_VERDICT_LEAKED;
+	}
+	for (size_t i = 0; i < r->task_count; i++) {
+		const struct strand_report_link *first = r->links + r->tasks[i].link_first;
+
+		if (!r->tasks[i].link_count)
+			continue;
+		if ((const uint8_t *)first < bytes ||
+		    (const uint8_t *)(first + r->tasks[i].link_count) > bytes + size)
+			abort();
 	}
 	if (leaked != r->header.leaked || r->header.request != REQUEST)
 		abort();
@@ -49,6 +60,7 @@ static void parse(const uint8_t *bytes, size_t size)
 struct sound {
 	struct strand_report_header h;
 	struct strand_report_task tasks[TASKS];
+	struct strand_report_link links[LINKS];
 };
 
 static void make_sound(struct sound *r)
@@ -57,15 +69,20 @@ static void make_sound(struct sound *r)
 		.h = {.magic = STRAND_REPORT_MAGIC,
 		      .abi_major = STRAND_ABI_MAJOR,
 		      .header_size = sizeof(r->h),
-		      .section_count = 1,
+		      .section_count = 2,
 		      .total_size = sizeof(*r),
 		      .request = REQUEST,
 		      .status = STRAND_SEARCH_DONE,
 		      .candidates = TASKS,
 		      .leaked = 1,
-		      .section = {{STRAND_SECTION_TASKS, sizeof(r->tasks[0]), sizeof(r->h),
-				   TASKS}}},
-		.tasks = {{.task = 1, .verdict = STRAND_VERDICT_LEAKED}, {.task = 2}},
+		      .section = {{STRAND_SECTION_TASKS, sizeof(r->tasks[0]), sizeof(r->h), TASKS},
+				  {STRAND_SECTION_LINKS, sizeof(r->links[0]),
+				   offsetof(struct sound, links), LINKS}}},
+		.tasks = {{.task = 1, .verdict = STRAND_VERDICT_LEAKED, .link_count = 2},
+			  {.task = 2, .link_first = 2, .link_count = 1}},
+		.links = {{.kind = STRAND_LINK_TASK},
+			  {.kind = STRAND_LINK_TASK},
+			  {.kind = STRAND_LINK_BLOCK}},
 	};
 }
 

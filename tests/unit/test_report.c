@@ -279,6 +279,99 @@ static void sizes(void **state)
 	assert_int_equal(parse_size(&r, STRAND_REPORT_SIZE_MAX + 1ul, &parsed), -EBADMSG);
 }
 
+/* A cycle of two and a chain: links lie behind the tasks. */
+static struct strand_report_link *make_with_links(struct made_report *r, size_t count)
+{
+	struct strand_report_link *links = (struct strand_report_link *)r->more;
+
+	make(r);
+	r->h.section_count = 2;
+	r->h.section[1] =
+		(struct strand_report_section){STRAND_SECTION_LINKS, sizeof(*links), SIZE, count};
+	r->h.total_size = SIZE + count * sizeof(*links);
+	for (size_t i = 0; i < count; i++)
+		links[i] = (struct strand_report_link){.value = 7 + i, .kind = STRAND_LINK_TASK};
+	r->tasks[1].why = STRAND_WHY_CYCLE;
+	r->tasks[1].link_count = 2;
+	r->tasks[2].link_first = 2;
+	r->tasks[2].link_count = 1;
+	links[2].kind = STRAND_LINK_BLOCK;
+	return links;
+}
+
+static int parse_links(const struct made_report *r, size_t count, struct report *ret)
+{
+	return parse_size(r, SIZE + count * sizeof(struct strand_report_link), ret);
+}
+
+static void links(void **state)
+{
+	struct strand_report_link *links;
+	struct made_report r;
+	struct report parsed;
+
+	(void)state;
+	links = make_with_links(&r, 3);
+	assert_int_equal(parse_links(&r, 3, &parsed), 0);
+	assert_int_equal(parsed.link_count, 3);
+	assert_ptr_equal(parsed.links, links);
+	links[0].kind = STRAND_LINK_OBJECT; /* in a cycle */
+	assert_int_equal(parse_links(&r, 3, &parsed), -EBADMSG);
+	links = make_with_links(&r, 3);
+	links[2].kind = STRAND_LINK_BLOCK + 1;
+	assert_int_equal(parse_links(&r, 3, &parsed), -EBADMSG);
+	r.h.abi_minor++;
+	assert_int_equal(parse_links(&r, 3, &parsed), -EPROTONOSUPPORT);
+	make_with_links(&r, 3);
+	r.tasks[1].why = STRAND_LEAK_WHY_COUNT;
+	assert_int_equal(parse_links(&r, 3, &parsed), -EBADMSG);
+	make_with_links(&r, 3);
+	r.h.section[1].record_size = 16;
+	assert_int_equal(parse_links(&r, 3, &parsed), -EBADMSG);
+}
+
+/* Each range of links that does not lie in the list. */
+static void links_that_are_not_there(void **state)
+{
+	static const struct {
+		uint64_t first;
+		uint32_t count;
+	} ranges[] = {{3, 1},          {0, 4}, {1, 3},          {UINT64_MAX, 1},
+		      {UINT64_MAX, 2}, {4, 0}, {0, UINT32_MAX}, {2, UINT32_MAX}};
+	struct made_report r;
+	struct report parsed;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		make_with_links(&r, 3);
+		r.tasks[2].link_first = ranges[i].first;
+		r.tasks[2].link_count = ranges[i].count;
+		if (parse_links(&r, 3, &parsed) != -EBADMSG)
+			fail_msg("range %zu is believed", i);
+	}
+	make(&r); /* no list at all */
+	r.tasks[2].link_count = 1;
+	assert_int_equal(parse(&r), -EBADMSG);
+}
+
+/* Little is copied for each task, however many there are. */
+static void too_many_links(void **state)
+{
+	static struct {
+		struct made_report r;
+		unsigned char more[128 * sizeof(struct strand_report_link)];
+	} big;
+	struct report parsed;
+
+	(void)state;
+	make_with_links(&big.r, STRAND_TASK_LINKS_MAX + 1);
+	big.r.tasks[2].link_first = 0;
+	big.r.tasks[2].link_count = STRAND_TASK_LINKS_MAX;
+	assert_int_equal(parse_links(&big.r, STRAND_TASK_LINKS_MAX + 1, &parsed), 0);
+	big.r.tasks[2].link_count++;
+	assert_int_equal(parse_links(&big.r, STRAND_TASK_LINKS_MAX + 1, &parsed), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +384,9 @@ int main(void)
 		cmocka_unit_test(sections),
 		cmocka_unit_test(newer_minor_version),
 		cmocka_unit_test(sizes),
+		cmocka_unit_test(links),
+		cmocka_unit_test(links_that_are_not_there),
+		cmocka_unit_test(too_many_links),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

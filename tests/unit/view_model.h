@@ -79,6 +79,15 @@ static inline void push_frame(struct model_task *t, struct model_frame f)
 	s->frames[s->count++] = f;
 }
 
+static inline void add_link(struct model_task *t, enum strand_link_kind kind, uint64_t value,
+			    uint64_t size)
+{
+	t->links = reallocarray(t->links, t->link_count + 1, sizeof(*t->links));
+	if (!t->links)
+		abort();
+	t->links[t->link_count++] = (struct model_link){kind, value, size};
+}
+
 static inline void add_receiver(struct model_process *p, uint64_t id, int64_t age_ns)
 {
 	struct model_task *t = add_task(p, id, STRAND_WAIT_CHAN_RECEIVE, age_ns);
@@ -86,6 +95,9 @@ static inline void add_receiver(struct model_process *p, uint64_t id, int64_t ag
 	t->state = MODEL_LEAKED;
 	t->verdict = STRAND_VERDICT_LEAKED;
 	t->object = 0x7f0000001000;
+	t->why = STRAND_WHY_CYCLE;
+	add_link(t, STRAND_LINK_TASK, id, 0);
+	t->retained = 8192;
 	t->parent = 1;
 	push_frame(t, frame(0x40101e, "recv_loop", "src/worker.c", 42));
 	push_frame(t, frame(0x402005, "worker_main", "src/worker.c", 9));
@@ -128,6 +140,8 @@ static inline void add_observed(struct model *m)
 	t->verdict = STRAND_VERDICT_LIVE;
 	t->root_kind = STRAND_ROOT_MEMORY;
 	t->root = 0x404040;
+	add_link(t, STRAND_LINK_BLOCK, 0x606000, 48);
+	add_link(t, STRAND_LINK_OBJECT, 0x707000, 128);
 }
 
 static inline void fixed_model(struct model *m)
@@ -185,6 +199,9 @@ static inline void hostile_model(struct model *m)
 	t->object = t->parent = t->root = UINT64_MAX;
 	t->verdict = (enum strand_verdict)99;
 	t->root_kind = (enum strand_root_kind)99;
+	t->why = (enum strand_leak_why)99;
+	t->retained = UINT64_MAX;
+	add_link(t, (enum strand_link_kind)99, UINT64_MAX, UINT64_MAX);
 	push_frame(t, frame(UINT64_MAX, HOSTILE, HOSTILE, UINT32_MAX));
 	t->created_by = frame(UINT64_MAX, HOSTILE, HOSTILE, UINT32_MAX);
 	t->entry = frame(UINT64_MAX, NULL, HOSTILE, 0);

@@ -188,19 +188,25 @@ static enum strand_search_cause may_start(struct leakgc_session *s, uint64_t *re
 static enum strand_search_cause copy_verdicts(const struct leakgc_findings *f,
 					      struct leakgc_result *result)
 {
-	size_t size = f->verdict_count * sizeof(f->verdicts[0]);
+	size_t verdicts = f->verdict_count * sizeof(f->verdicts[0]);
+	size_t size = verdicts + f->link_count * sizeof(result->links[0]);
 
 	result->scanned_bytes = f->scanned_bytes;
 	result->tasks = f->tasks;
 	result->candidates = f->candidates;
+	result->retained_stacks = f->retained_stacks;
+	result->retained_objects = f->retained_objects;
+	result->retained_blocks = f->retained_blocks;
 	if (size) {
 		result->verdicts = map(size, MAP_PRIVATE);
 		if (!result->verdicts)
 			return STRAND_CAUSE_MEMORY_BUDGET;
 		memcpy(result->verdicts, f->verdicts, size);
+		result->links = (const void *)((const char *)result->verdicts + verdicts);
 	}
 	result->leaked = f->leaked;
 	result->verdict_count = f->verdict_count;
+	result->link_count = f->link_count;
 	result->mapped = size;
 	return STRAND_CAUSE_NONE;
 }
@@ -249,6 +255,7 @@ void leakgc_result_done(struct leakgc_result *result)
 	if (result->verdicts)
 		munmap(result->verdicts, result->mapped);
 	result->verdicts = NULL;
-	result->verdict_count = 0;
+	result->links = NULL;
+	result->verdict_count = result->link_count = 0;
 	result->mapped = 0;
 }

@@ -100,8 +100,13 @@ struct leakgc_object {
 	uintptr_t hi; /* byte between them, or a pointer to one reaches the one before, too */
 	uintptr_t content_lo; /* user data in it, scanned when it is reached; may be empty */
 	uintptr_t content_hi;
-	bool live; /* in motion, or known to be reachable */
+	bool live;           /* in motion, or known to be reachable */
+	uint64_t name;       /* for the report: its address, where that is not lo; else 0 */
+	uint64_t dead_owner; /* a lock: the task that holds it and has ended, 0: none */
 };
+
+/* As leakgc_object.dead_owner: such a task, which cannot be told any more. */
+#define LEAKGC_SOME_TASK UINT64_MAX
 
 /* All return 0 or -ENOMEM (memory budget), and nodes in ret_node. */
 int leakgc_world_add_task(struct leakgc_world *w, const struct leakgc_task *task,
@@ -111,8 +116,14 @@ int leakgc_world_add_object(struct leakgc_world *w, const struct leakgc_object *
 int leakgc_world_add_wait(struct leakgc_world *w, leakgc_node task, leakgc_node object);
 int leakgc_world_add_owner_wait(struct leakgc_world *w, leakgc_node waiter, leakgc_node owner);
 
-/* The task can end waits on the object, whether or not its memory says so. */
+/* A lock turned out to be held by a task that has ended: as leakgc_object.dead_owner. */
+void leakgc_world_set_dead_owner(struct leakgc_world *w, leakgc_node object, uint64_t task);
+
+/* The task owns the object, a lock, and can so end waits on it: whatever its memory says. */
 int leakgc_world_add_hold(struct leakgc_world *w, leakgc_node task, leakgc_node object);
+
+/* The task can end waits on the object without owning it, whatever its memory says. */
+int leakgc_world_add_reach(struct leakgc_world *w, leakgc_node task, leakgc_node object);
 
 /*
  * [lo, hi) is the runtime's and holds no user data but what nodes name: it is
@@ -131,7 +142,11 @@ struct leakgc_verdict {
 	uint64_t object_name;
 	enum strand_verdict verdict;
 	enum strand_root_kind root_kind; /* what made it live, if it is */
-	uint64_t root;
+	uint64_t root;            /* leaked: the task that it waits behind, or that has ended */
+	enum strand_leak_why why; /* leaked */
+	uint32_t link_count; /* in leakgc_result.links: the cycle, or the chain from the root */
+	uint64_t link_first;
+	uint64_t retained;
 };
 
 struct leakgc_result {
@@ -145,6 +160,9 @@ struct leakgc_result {
 	struct leakgc_verdict *verdicts; /* of the candidates; NULL if there are none. They name */
 					 /* addresses: free or mask them before the next search */
 	size_t verdict_count;
+	const struct strand_report_link *links; /* behind the verdicts */
+	size_t link_count;
+	uint64_t retained_stacks, retained_objects, retained_blocks;
 	size_t mapped; /* bytes behind verdicts */
 };
 

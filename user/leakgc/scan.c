@@ -66,7 +66,7 @@ static int build_filter(struct leakgc_state *s)
 static bool points_at_open(const struct leakgc_world *w, const struct leakgc_node_info *info)
 {
 	for (uint32_t i = info->first_edge; i != LEAKGC_NO_EDGE;) {
-		const struct leakgc_edge *edge = &w->edge_end[-1 - (ptrdiff_t)i];
+		const struct leakgc_edge *edge = leakgc_world_edge(w, i);
 
 		if (!leakgc_world_is_live(w, edge->to))
 			return true;

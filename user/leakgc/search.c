@@ -25,6 +25,7 @@
 
 #include <errno.h>
 
+#include "leakgc/answers.h"
 #include "leakgc/state.h"
 #include "leakgc/syscall.h"
 
@@ -182,13 +183,15 @@ void leakgc_examine(const struct leakgc_examination *e, struct leakgc_findings *
 		leakgc_stop_because(&s, STRAND_CAUSE_SYSTEM, (uint64_t)-r);
 	else
 		r = search(&s);
-	leakgc_memory_close(e->memory);
 	if (r == 0)
 		write_verdicts(&s, f, room);
 	if (s.cause) {
 		f->leaked = 0;
 		f->verdict_count = 0;
+	} else if (f->verdict_count) {
+		leakgc_answer(&s, f, room);
 	}
+	leakgc_memory_close(e->memory);
 	f->scanned_bytes = s.scanned_bytes;
 	f->cause = s.cause;
 	f->cause_detail = s.detail;

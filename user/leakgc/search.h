@@ -19,8 +19,13 @@ struct leakgc_findings {
 	uint64_t scanned_bytes;
 	uint64_t tasks, candidates, leaked;
 	uint64_t verdict_count;
+	uint64_t link_count; /* struct strand_report_link, right behind the verdicts */
+	uint64_t retained_stacks, retained_objects, retained_blocks;
 	struct leakgc_verdict verdicts[];
 };
+
+_Static_assert(sizeof(struct leakgc_verdict) % _Alignof(struct strand_report_link) == 0,
+	       "links lie behind verdicts");
 
 struct leakgc_examination {
 	struct leakgc_world *world;

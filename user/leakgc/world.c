@@ -4,8 +4,9 @@
 
 #include <errno.h>
 
-/* Node numbers and edge numbers are 32 bits; LEAKGC_NO_EDGE is taken. */
+/* Edge numbers are 32 bits, less LEAKGC_NO_EDGE; node numbers in edges 30. */
 #define COUNT_MAX (UINT32_MAX - 1)
+#define NODES_MAX ((1u << 30) - 1)
 
 int leakgc_world_begin(struct leakgc_world *w)
 {
@@ -36,7 +37,7 @@ static uint32_t room_for_blocks(const struct leakgc_world *w)
 int leakgc_world_seal(struct leakgc_world *w)
 {
 	w->block_room = w->wants_blocks ? room_for_blocks(w) : 0;
-	if (w->node_count > COUNT_MAX - w->block_room ||
+	if (w->node_count > NODES_MAX - w->block_room ||
 	    !leakgc_arena_append(&w->arena, w->block_room * sizeof(*w->nodes)))
 		return -ENOMEM;
 	w->work = leakgc_arena_take(&w->arena,
@@ -61,6 +62,7 @@ bool leakgc_world_add_block(struct leakgc_world *w, uintptr_t lo, uintptr_t hi, 
 	w->nodes[*ret_node] = (struct leakgc_node_info){
 		.body = {lo, hi},
 		.first_edge = LEAKGC_NO_EDGE,
+		.live_from = LEAKGC_NO_NODE,
 		.flags = LEAKGC_NODE_BLOCK,
 	};
 	return true;
@@ -71,12 +73,13 @@ static int add_node(struct leakgc_world *w, struct leakgc_node_info **ret_info,
 {
 	struct leakgc_node_info *info;
 
-	if (w->node_count == COUNT_MAX)
+	if (w->node_count == NODES_MAX)
 		return -ENOMEM;
 	info = leakgc_arena_append(&w->arena, sizeof(*info));
 	if (!info)
 		return -ENOMEM;
-	*info = (struct leakgc_node_info){.first_edge = LEAKGC_NO_EDGE};
+	*info = (struct leakgc_node_info){.first_edge = LEAKGC_NO_EDGE,
+					  .live_from = LEAKGC_NO_NODE};
 	*ret_info = info;
 	*ret_node = w->node_count++;
 	return 0;
@@ -120,7 +123,8 @@ int leakgc_world_add_object(struct leakgc_world *w, const struct leakgc_object *
 		return r;
 	info->body = (struct leakgc_range){object->lo, object->hi};
 	info->content = (struct leakgc_range){object->content_lo, object->content_hi};
-	info->object_name = object->lo;
+	info->object_name = object->name ? object->name : object->lo;
+	info->id = object->dead_owner;
 	if (object->live && !leakgc_without(w, LEAKGC_WITHOUT_LIVE_OBJECTS)) {
 		info->flags = LEAKGC_NODE_LIVE;
 		info->root_kind = STRAND_ROOT_RUNTIME;
@@ -130,38 +134,54 @@ int leakgc_world_add_object(struct leakgc_world *w, const struct leakgc_object *
 	return 0;
 }
 
-int leakgc_world_add_edge(struct leakgc_world *w, uint32_t from, uint32_t to)
+static int add_edge(struct leakgc_world *w, uint32_t from, uint32_t to, enum leakgc_edge_kind kind)
 {
 	struct leakgc_node_info *info = &w->nodes[from];
 	struct leakgc_edge *edge;
 
-	/* A stack often holds the same pointer many times in a row. */
-	if (info->first_edge != LEAKGC_NO_EDGE &&
-	    w->edge_end[-1 - (ptrdiff_t)info->first_edge].to == to)
-		return 0;
 	if (w->edge_count == COUNT_MAX)
 		return -ENOMEM;
 	edge = leakgc_arena_take_top(&w->arena, sizeof(*edge));
 	if (!edge)
 		return -ENOMEM;
-	*edge = (struct leakgc_edge){to, info->first_edge};
+	*edge = (struct leakgc_edge){to, kind, info->first_edge};
 	info->first_edge = w->edge_count++;
 	return 0;
 }
 
+int leakgc_world_add_edge(struct leakgc_world *w, uint32_t from, uint32_t to)
+{
+	uint32_t first = w->nodes[from].first_edge;
+
+	/* A stack often holds the same pointer many times in a row. */
+	if (first != LEAKGC_NO_EDGE && leakgc_world_edge(w, first)->to == to)
+		return 0;
+	return add_edge(w, from, to, LEAKGC_EDGE_REACHES);
+}
+
 int leakgc_world_add_wait(struct leakgc_world *w, leakgc_node task, leakgc_node object)
 {
-	return leakgc_world_add_edge(w, object, task);
+	return add_edge(w, object, task, LEAKGC_EDGE_WAITS);
 }
 
 int leakgc_world_add_owner_wait(struct leakgc_world *w, leakgc_node waiter, leakgc_node owner)
 {
-	return leakgc_world_add_edge(w, owner, waiter);
+	return add_edge(w, owner, waiter, LEAKGC_EDGE_OWNS);
+}
+
+void leakgc_world_set_dead_owner(struct leakgc_world *w, leakgc_node object, uint64_t task)
+{
+	w->nodes[object].id = task;
 }
 
 int leakgc_world_add_hold(struct leakgc_world *w, leakgc_node task, leakgc_node object)
 {
-	return leakgc_world_add_edge(w, task, object);
+	return add_edge(w, task, object, LEAKGC_EDGE_OWNS);
+}
+
+int leakgc_world_add_reach(struct leakgc_world *w, leakgc_node task, leakgc_node object)
+{
+	return add_edge(w, task, object, LEAKGC_EDGE_REACHES);
 }
 
 int leakgc_world_mask(struct leakgc_world *w, uintptr_t lo, uintptr_t hi)
@@ -197,10 +217,13 @@ void leakgc_world_mark_from(struct leakgc_world *w, uint32_t from, uint32_t to)
 {
 	const struct leakgc_node_info *info = &w->nodes[from];
 
+	if (leakgc_world_is_live(w, to))
+		return;
 	if (info->flags & LEAKGC_NODE_TASK)
 		leakgc_world_mark_live(w, to, STRAND_ROOT_TASK, info->id);
 	else
 		leakgc_world_mark_live(w, to, info->root_kind, info->root);
+	w->nodes[to].live_from = from;
 }
 
 void leakgc_world_propagate(struct leakgc_world *w)
@@ -210,7 +233,7 @@ void leakgc_world_propagate(struct leakgc_world *w)
 		uint32_t i = w->nodes[from].first_edge;
 
 		while (i != LEAKGC_NO_EDGE) {
-			const struct leakgc_edge *edge = &w->edge_end[-1 - (ptrdiff_t)i];
+			const struct leakgc_edge *edge = leakgc_world_edge(w, i);
 
 			leakgc_world_mark_from(w, from, edge->to);
 			i = edge->next;

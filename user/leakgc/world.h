@@ -53,22 +53,32 @@ struct leakgc_range { /* [lo, hi) */
 #define LEAKGC_BLOCKS_MAX      (1u << 18)
 
 #define LEAKGC_NO_EDGE         UINT32_MAX
+#define LEAKGC_NO_NODE         UINT32_MAX
 
 struct leakgc_node_info {
 	struct leakgc_range body;    /* a task's stack; the object itself */
 	struct leakgc_range content; /* a task's data; an object's content */
-	uint64_t id;
+	uint64_t id; /* of a task; of a lock: the task that holds it and has ended, 0: none */
 	uint64_t generation;
 	uint64_t object_name;
 	uint64_t root;
 	uint32_t first_edge; /* LEAKGC_NO_EDGE: none */
+	uint32_t live_from;  /* LIVE: the node that made it so, LEAKGC_NO_NODE: a root */
 	uint8_t flags;
 	uint8_t root_kind;
 };
 
+/* What an edge says, for explanations. LIVE follows every edge alike. */
+enum leakgc_edge_kind {
+	LEAKGC_EDGE_REACHES, /* memory of `from` leads to `to` */
+	LEAKGC_EDGE_WAITS,   /* `to` is a task that waits for `from`, an object */
+	LEAKGC_EDGE_OWNS,    /* only `from`, a task, can end waits for `to`, or that of `to` */
+};
+
 /* If `from` is LIVE, so is `to`. Waits are edges too: object -> task, owner -> waiter. */
 struct leakgc_edge {
-	uint32_t to;
+	uint32_t to : 30;
+	uint32_t kind : 2; /* enum leakgc_edge_kind */
 	uint32_t next;
 };
 
@@ -120,6 +130,7 @@ int leakgc_world_seal(struct leakgc_world *w);
 /* A heap block, after the seal. false: there is no room for more. */
 bool leakgc_world_add_block(struct leakgc_world *w, uintptr_t lo, uintptr_t hi, uint32_t *ret_node);
 
+/* REACHES. */
 int leakgc_world_add_edge(struct leakgc_world *w, uint32_t from, uint32_t to);
 
 /* Mark a node LIVE, if it is not yet, and say why. */
@@ -135,6 +146,12 @@ void leakgc_world_propagate(struct leakgc_world *w);
 static inline bool leakgc_world_is_live(const struct leakgc_world *w, uint32_t node)
 {
 	return w->nodes[node].flags & LEAKGC_NODE_LIVE;
+}
+
+static inline const struct leakgc_edge *leakgc_world_edge(const struct leakgc_world *w,
+							  uint32_t number)
+{
+	return &w->edge_end[-1 - (ptrdiff_t)number];
 }
 
 static inline bool leakgc_without(const struct leakgc_world *w, enum leakgc_treatment treatment)

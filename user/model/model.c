@@ -92,6 +92,7 @@ void model_search_done(struct model_search *search)
 static void task_done(struct model_task *t)
 {
 	free(t->name);
+	free(t->links);
 	model_stack_done(&t->stack);
 	model_frame_done(&t->created_by);
 	model_frame_done(&t->entry);
@@ -370,6 +371,7 @@ bool model_complete(const struct model *m)
 #define TEXT_AT(name, number, text) [number] = text,
 
 static const char *const reason_texts[] = {STRAND_WAIT_REASONS(TEXT_AT)};
+static const char *const why_texts[] = {STRAND_LEAK_WHYS(TEXT_AT)};
 static const char *const cause_texts[] = {STRAND_SEARCH_CAUSES(TEXT_AT)};
 static const char *const task_state_texts[] = {
 	[MODEL_WAITING] = "waiting",
@@ -431,6 +433,11 @@ const char *model_search_result_text(enum model_search_result result)
 const char *model_cause_text(enum strand_search_cause cause)
 {
 	return TEXT_OF(cause_texts, cause);
+}
+
+const char *model_why_text(enum strand_leak_why why)
+{
+	return TEXT_OF(why_texts, why);
 }
 
 const char *model_process_status_text(enum model_process_status status)

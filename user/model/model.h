@@ -49,6 +49,13 @@ enum model_suspect_rule {
 };
 #define MODEL_SUSPECT_RULES 3
 
+/* One step of an explanation. */
+struct model_link {
+	enum strand_link_kind kind;
+	uint64_t value; /* a task's id, else an address */
+	uint64_t size;  /* of an object or a block, 0: unknown */
+};
+
 struct model_task {
 	uint64_t id;
 	uint64_t generation;
@@ -67,8 +74,12 @@ struct model_task {
 	uint64_t stands_for;
 	enum strand_verdict verdict; /* of the newest search that spoke about this very park */
 	enum strand_root_kind root_kind;
-	uint64_t root;
-	struct model_stack stack;      /* where it waits; empty: not read */
+	uint64_t root; /* leaked: the task it waits behind, or that has ended with the lock; or 0 */
+	enum strand_leak_why why; /* leaked; UNSAID: the process does not tell */
+	struct model_link *links; /* leaked: its cycle, each task waiting for the next; live: the */
+	size_t link_count;        /* chain from the root to what it waits on */
+	uint64_t retained;        /* bytes kept because it is leaked; of all tasks each byte once */
+	struct model_stack stack; /* where it waits; empty: not read */
 	struct model_frame created_by; /* pc 0: unknown */
 	struct model_frame entry;      /* the task's function */
 };
@@ -94,6 +105,7 @@ struct model_search {  /* the newest leak search of a process */
 	int64_t stopped_ns;
 	int64_t pause_ns, total_ns;
 	uint64_t scanned_bytes, candidates, leaked;
+	uint64_t retained_stacks, retained_objects, retained_blocks; /* bytes */
 	char *error; /* why there is no answer, one line; NULL: none */
 };
 
@@ -256,6 +268,7 @@ const char *model_task_state_text(enum model_task_state state);
 const char *model_suspect_rule_text(enum model_suspect_rule rule); /* of one bit */
 const char *model_search_result_text(enum model_search_result result);
 const char *model_cause_text(enum strand_search_cause cause);
+const char *model_why_text(enum strand_leak_why why);
 const char *model_process_status_text(enum model_process_status status);
 
 int model_sites_build(const struct model *m, struct model_sites *ret_sites);

@@ -8,6 +8,8 @@
  * I3. `leaked` is believed only in a report whose search was finished (STRAND_SEARCH_DONE)
  *     and whose own count agrees with its verdicts: anything half-true is thrown away whole.
  *
+ * I4. What a task refers to lies inside the list of links, and is little: it is copied for each.
+ *
  * A record that has grown (a newer minor version) is refused rather than cut: the records
  * are used as an array, and there is reserved room in them to grow into.
  */
@@ -72,22 +74,36 @@ static int check_outcome(struct reader *r)
 	return 0;
 }
 
-static int take_tasks(struct reader *r, const struct strand_report_section *s)
+/* A list of records that must be of this size; *ret_first is NULL if it is empty. */
+static int take_list(struct reader *r, const struct strand_report_section *s, size_t record_size,
+		     const void **ret_first, size_t *ret_count)
 {
 	const unsigned char *first = r->bytes + s->offset;
 
-	if (r->report.tasks)
-		return refuse(r, -EBADMSG, "the report has two lists of tasks");
-	if (s->record_size > sizeof(struct strand_report_task))
-		return refuse(r, -EPROTONOSUPPORT, "the report's task records are of a newer ABI");
-	if (s->record_size < sizeof(struct strand_report_task))
-		return refuse(r, -EBADMSG, "the report's task records are too short");
-	if ((uintptr_t)first % _Alignof(struct strand_report_task))
-		return refuse(r, -EBADMSG, "the report's task records are misaligned");
+	if (*ret_first)
+		return refuse(r, -EBADMSG, "the report has two lists of a kind");
+	if (s->record_size > record_size)
+		return refuse(r, -EPROTONOSUPPORT, "the report's records are of a newer ABI");
+	if (s->record_size < record_size)
+		return refuse(r, -EBADMSG, "the report's records are too short");
+	if ((uintptr_t)first % _Alignof(__u64))
+		return refuse(r, -EBADMSG, "the report's records are misaligned");
 	if (s->count)
-		r->report.tasks = (const struct strand_report_task *)first;
-	r->report.task_count = s->count;
+		*ret_first = first;
+	*ret_count = s->count;
 	return 0;
+}
+
+static int take_tasks(struct reader *r, const struct strand_report_section *s)
+{
+	return take_list(r, s, sizeof(struct strand_report_task), (const void **)&r->report.tasks,
+			 &r->report.task_count);
+}
+
+static int take_links(struct reader *r, const struct strand_report_section *s)
+{
+	return take_list(r, s, sizeof(struct strand_report_link), (const void **)&r->report.links,
+			 &r->report.link_count);
 }
 
 static int check_section(struct reader *r, const struct strand_report_section *s)
@@ -99,7 +115,41 @@ static int check_section(struct reader *r, const struct strand_report_section *s
 	room = r->size - s->offset;
 	if (s->count && (!s->record_size || s->count > room / s->record_size))
 		return refuse(r, -EBADMSG, "a section of the report is longer than the report");
-	return s->type == STRAND_SECTION_TASKS ? take_tasks(r, s) : 0;
+	switch (s->type) {
+	case STRAND_SECTION_TASKS:
+		return take_tasks(r, s);
+	case STRAND_SECTION_LINKS:
+		return take_links(r, s);
+	default:
+		return 0;
+	}
+}
+
+static int check_links_of(struct reader *r, const struct strand_report_task *t)
+{
+	if (t->link_count > STRAND_TASK_LINKS_MAX || t->link_first > r->report.link_count ||
+	    t->link_count > r->report.link_count - t->link_first)
+		return refuse(r, -EBADMSG, "the report has a task with links that are not there");
+	for (size_t i = 0; i < t->link_count; i++) {
+		const struct strand_report_link *link = &r->report.links[t->link_first + i];
+
+		if (t->verdict == STRAND_VERDICT_LEAKED && link->kind != STRAND_LINK_TASK)
+			return refuse(r, -EBADMSG, "the report has a cycle of other than tasks");
+	}
+	return 0;
+}
+
+static int check_links(struct reader *r)
+{
+	int unknown = r->report.header.abi_minor > STRAND_ABI_MINOR ? -EPROTONOSUPPORT : -EBADMSG;
+
+	for (size_t i = 0; i < r->report.link_count; i++) {
+		uint32_t kind = r->report.links[i].kind;
+
+		if (kind < STRAND_LINK_TASK || kind > STRAND_LINK_BLOCK)
+			return refuse(r, unknown, "the report has an unknown kind of link");
+	}
+	return 0;
 }
 
 static int check_task(struct reader *r, const struct strand_report_task *t)
@@ -115,7 +165,9 @@ static int check_task(struct reader *r, const struct strand_report_task *t)
 	if (t->verdict == STRAND_VERDICT_LEAKED && t->root_kind != STRAND_ROOT_NONE)
 		return refuse(r, -EBADMSG,
 			      "the report has a leaked task that something keeps alive");
-	return 0;
+	if (t->why >= STRAND_LEAK_WHY_COUNT)
+		return refuse(r, unknown, "the report has an unknown explanation");
+	return check_links_of(r, t);
 }
 
 static int check_tasks(struct reader *r)
@@ -149,6 +201,8 @@ int report_parse(const void *bytes, size_t size, uint64_t request, struct report
 		err = check_outcome(&r);
 	for (unsigned i = 0; !err && i < r.report.header.section_count; i++)
 		err = check_section(&r, &r.report.header.section[i]);
+	if (!err)
+		err = check_links(&r);
 	if (!err)
 		err = check_tasks(&r);
 	if (!err)

@@ -13,6 +13,8 @@ struct report {
 	struct strand_report_header header;     /* a copy */
 	const struct strand_report_task *tasks; /* inside the bytes that were parsed; NULL: none */
 	size_t task_count;
+	const struct strand_report_link *links; /* likewise; what tasks refer to lies inside */
+	size_t link_count;
 };
 
 /*

@@ -113,28 +113,52 @@ static int compare_verdicts(const void *a, const void *b)
 	return (x->task > y->task) - (x->task < y->task);
 }
 
+static struct model_link *copy_links(const struct report *report)
+{
+	struct model_link *links = calloc(report->link_count + 1, sizeof(*links));
+
+	for (size_t i = 0; links && i < report->link_count; i++)
+		links[i] = (struct model_link){
+			.kind = report->links[i].kind,
+			.value = report->links[i].value,
+			.size = report->links[i].size,
+		};
+	return links;
+}
+
 /* Of all that a report says about tasks, no more is kept than a process may have waiting. */
 static int keep_verdicts(struct search *s, const struct report *report)
 {
 	struct search_verdict *verdicts;
+	struct model_link *links;
 
 	if (report->task_count > WAITING_QUOTA)
 		return -EFBIG;
 	verdicts = calloc(report->task_count + 1, sizeof(*verdicts));
-	if (!verdicts)
+	links = copy_links(report);
+	if (!verdicts || !links) {
+		free(verdicts);
+		free(links);
 		return -ENOMEM;
+	}
 	for (size_t i = 0; i < report->task_count; i++)
 		verdicts[i] = (struct search_verdict){
 			.task = report->tasks[i].task,
 			.generation = report->tasks[i].generation,
 			.root = report->tasks[i].root,
+			.retained = report->tasks[i].retained,
 			.verdict = report->tasks[i].verdict,
 			.root_kind = report->tasks[i].root_kind,
+			.why = report->tasks[i].why,
+			.link_count = report->tasks[i].link_count,
+			.link_first = report->tasks[i].link_first,
 		};
 	qsort(verdicts, report->task_count, sizeof(*verdicts), compare_verdicts);
 	free(s->verdicts);
+	free(s->links);
 	s->verdicts = verdicts;
 	s->verdict_count = report->task_count;
+	s->links = links;
 	s->stopped_ns = report->header.stopped_ns;
 	return 0;
 }
@@ -148,22 +172,37 @@ static const struct search_verdict *find_verdict(const struct search *s, uint64_
 	return bsearch(&key, s->verdicts, s->verdict_count, sizeof(key), compare_verdicts);
 }
 
-void search_apply(const struct search *s, const struct collected_task *from,
-		  struct model_task *task)
+static int apply_explanation(const struct search *s, const struct search_verdict *v,
+			     struct model_task *task)
+{
+	task->retained = v->retained;
+	task->why = v->why;
+	if (!v->link_count)
+		return 0;
+	task->links = calloc(v->link_count, sizeof(*task->links));
+	if (!task->links)
+		return -ENOMEM;
+	memcpy(task->links, s->links + v->link_first, v->link_count * sizeof(*task->links));
+	task->link_count = v->link_count;
+	return 0;
+}
+
+int search_apply(const struct search *s, const struct collected_task *from, struct model_task *task)
 {
 	const struct search_verdict *v = find_verdict(s, from->key.task);
 
 	if (!v || v->generation != from->task.generation)
-		return;
+		return 0;
 	/* S1. Both times are on the target's clock. */
 	if (from->task.since_ns > s->stopped_ns &&
 	    from->task.since_ns - s->stopped_ns > TICK_MAX_NS)
-		return;
+		return 0;
 	task->verdict = v->verdict;
 	task->root_kind = v->root_kind;
 	task->root = v->root;
 	if (v->verdict == STRAND_VERDICT_LEAKED)
 		task->state = MODEL_LEAKED;
+	return apply_explanation(s, v, task);
 }
 
 size_t search_unseen(const struct search *s, const struct collect_maps *maps, pid_t pid)
@@ -235,6 +274,9 @@ static void copy_header(struct model_search *result, const struct strand_report_
 	result->scanned_bytes = h->scanned_bytes;
 	result->candidates = h->candidates;
 	result->leaked = h->leaked;
+	result->retained_stacks = h->retained_stacks;
+	result->retained_objects = h->retained_objects;
+	result->retained_blocks = h->retained_blocks;
 	/* Its clock may not be ours (time namespaces): count back from the end. */
 	result->stopped_ns =
 		since_stop < result->finished_ns ? result->finished_ns - since_stop : 0;
@@ -349,5 +391,6 @@ void search_done(struct search *s)
 {
 	model_search_done(&s->result);
 	free(s->verdicts);
+	free(s->links);
 	*s = (struct search){0};
 }

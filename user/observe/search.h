@@ -10,9 +10,12 @@
 #include "observe/target.h"
 
 struct search_verdict {
-	uint64_t task, generation, root;
+	uint64_t task, generation, root, retained;
 	enum strand_verdict verdict;
 	enum strand_root_kind root_kind;
+	enum strand_leak_why why;
+	uint32_t link_count; /* of links of the search */
+	size_t link_first;
 };
 
 struct search {                     /* zeroed: none yet */
@@ -23,6 +26,7 @@ struct search {                     /* zeroed: none yet */
 	/* Of the newest that was done. A proof stays true for the park that it is about. */
 	struct search_verdict *verdicts; /* sorted by task */
 	size_t verdict_count;
+	struct model_link *links;
 	uint64_t stopped_ns; /* on the target's clock */
 
 	/* Of the one that runs. */
@@ -49,9 +53,12 @@ bool search_finish(struct search *s, const struct target *t);
 void search_give_up(struct search *s, const struct collect_maps *maps, const struct target *t,
 		    enum model_process_status status, const char *why);
 
-/* Give the task its verdict, if the newest search spoke about the very park that BPF has. */
-void search_apply(const struct search *s, const struct collected_task *from,
-		  struct model_task *task);
+/*
+ * Give the task its verdict, if the newest search spoke about the very park that BPF has.
+ * Returns 0 or -ENOMEM.
+ */
+int search_apply(const struct search *s, const struct collected_task *from,
+		 struct model_task *task);
 
 /*
  * search_unseen - leaked tasks of the newest search whose park BPF has not been told of.

@@ -150,9 +150,9 @@ static int add_task(struct filler *f, const struct collected_task *from,
 
 	if (error)
 		return error;
-	search_apply(&f->w->search, from, t);
-	if (!copy)
-		return 0;
+	error = search_apply(&f->w->search, from, t);
+	if (error || !copy)
+		return error;
 	if (copy->state != STACK_READ)
 		f->p->losses.unread++;
 	error = name_ends(f, t);

@@ -355,13 +355,15 @@ static void fill_report(void *bytes, uint64_t size, uint64_t request,
 {
 	struct strand_report_header *h = bytes;
 	struct strand_report_task *tasks = (struct strand_report_task *)(h + 1);
+	struct strand_report_link *links =
+		(struct strand_report_link *)(tasks + result->verdict_count);
 
 	*h = (struct strand_report_header){
 		.magic = STRAND_REPORT_MAGIC,
 		.abi_major = STRAND_ABI_MAJOR,
 		.abi_minor = STRAND_ABI_MINOR,
 		.header_size = sizeof(*h),
-		.section_count = 1,
+		.section_count = 2,
 		.total_size = size,
 		.request = request,
 		.status = result->status,
@@ -375,12 +377,21 @@ static void fill_report(void *bytes, uint64_t size, uint64_t request,
 		.scanned_bytes = result->scanned_bytes,
 		.candidates = result->candidates,
 		.leaked = result->leaked,
+		.retained_stacks = result->retained_stacks,
+		.retained_objects = result->retained_objects,
+		.retained_blocks = result->retained_blocks,
 	};
 	h->section[0] = (struct strand_report_section){
 		.type = STRAND_SECTION_TASKS,
 		.record_size = sizeof(*tasks),
 		.offset = sizeof(*h),
 		.count = result->verdict_count,
+	};
+	h->section[1] = (struct strand_report_section){
+		.type = STRAND_SECTION_LINKS,
+		.record_size = sizeof(*links),
+		.offset = (uint64_t)((char *)links - (char *)bytes),
+		.count = result->link_count,
 	};
 	for (size_t i = 0; i < result->verdict_count; i++) {
 		const struct leakgc_verdict *v = &result->verdicts[i];
@@ -392,15 +403,22 @@ static void fill_report(void *bytes, uint64_t size, uint64_t request,
 			.verdict = v->verdict,
 			.root_kind = v->root_kind,
 			.root = v->root,
+			.why = v->why,
+			.link_count = v->link_count,
+			.link_first = v->link_first,
+			.retained = v->retained,
 		};
 	}
+	if (result->link_count)
+		memcpy(links, result->links, result->link_count * sizeof(*links));
 }
 
 /* A sealed memfd with the report, or -errno. */
 static int make_report(uint64_t request, const struct leakgc_result *result, uint64_t *ret_size)
 {
 	uint64_t size = sizeof(struct strand_report_header) +
-			result->verdict_count * sizeof(struct strand_report_task);
+			result->verdict_count * sizeof(struct strand_report_task) +
+			result->link_count * sizeof(struct strand_report_link);
 	int fd = memfd_create("strand-report", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int r = 0;
 

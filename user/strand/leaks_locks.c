@@ -12,7 +12,8 @@
  *   K3. Rwlock: each task that has the lock on its list of reads -> node (rwlock.c, R1), even if
  *       it still waits for it.
  *   K4. Rwlock held by readers: a queued writer -> node. If it gives up, readers get in. (While
- *       waiters lie on stacks and link to their neighbours, these links say so, too.)
+ *       waiters lie on stacks and link to their neighbours, these links say so, too.) The first
+ *       such writer -> the readers behind it: no more than K1 says, but whom they wait for.
  *   K5. The others: whoever reaches the primitive. The node is its memory: LIVE in global or
  *       heap memory, reached through a live stack that holds it or a pointer to it. A waiter ->
  *       node, for it came with a pointer.
@@ -190,10 +191,24 @@ static bool is_live(const struct lot_queue *queue, const struct task_index *inde
 	return listed != lot_entered(queue);
 }
 
+/* The one owner, if it is a task that has ended; else 0. Of readers: find_dead_readers(). */
+static uint64_t dead_owner(const struct lot_queue *queue, const struct task_index *index)
+{
+	uint64_t owner = has_owner(queue) ? owner_of(queue) : 0;
+
+	if (!owner || owner >= THREAD_ID_FIRST || !index->heads || task_by_id(index, owner))
+		return 0;
+	return owner;
+}
+
 static int add_node(struct leakgc_world *world, struct lot_queue *queue,
 		    const struct task_index *index)
 {
-	struct leakgc_object object = {.live = is_live(queue, index)};
+	struct leakgc_object object = {
+		.live = is_live(queue, index),
+		.name = queue->key,
+		.dead_owner = dead_owner(queue, index),
+	};
 
 	if (has_owner(queue)) {
 		object.lo = object.hi = (uintptr_t)queue->leak_address;
@@ -206,6 +221,7 @@ static int add_node(struct leakgc_world *world, struct lot_queue *queue,
 
 static int add_waiters(struct leakgc_world *world, const struct lot_queue *queue)
 {
+	const struct task *writer = NULL; /* K4: the first */
 	int r = 0;
 
 	for (const struct list *l = queue->waiters.next; r == 0 && l != &queue->waiters;
@@ -217,7 +233,13 @@ static int add_waiters(struct leakgc_world *world, const struct lot_queue *queue
 			continue;
 		r = leakgc_world_add_wait(world, task->leak_node, queue->leak_node);
 		if (r == 0 && leads_in_others(queue, waiter))
-			r = leakgc_world_add_hold(world, task->leak_node, queue->leak_node);
+			r = leakgc_world_add_reach(world, task->leak_node, queue->leak_node);
+		if (!is_held_by_readers(queue))
+			continue;
+		if (r == 0 && writer && waiter->wants != RWLOCK_WANTS_WRITE)
+			r = leakgc_world_add_owner_wait(world, task->leak_node, writer->leak_node);
+		if (!writer && waiter->wants == RWLOCK_WANTS_WRITE)
+			writer = task;
 	}
 	return r;
 }
@@ -245,6 +267,7 @@ static int describe_bucket(struct leakgc_world *world, struct lot_bucket *bucket
 		int r = 0;
 
 		queue->leak_node = NO_NODE;
+		queue->leak_readers = 0;
 		if (!list_is_empty(&queue->waiters))
 			r = describe_queue(world, queue, index);
 		if (r < 0)
@@ -255,28 +278,54 @@ static int describe_bucket(struct leakgc_world *world, struct lot_bucket *bucket
 
 /* ---- readers (K3) -------------------------------------------------------------------- */
 
-static const struct lot_queue *find_queue(uintptr_t lock)
+static struct lot_queue *find_queue(uintptr_t lock)
 {
-	const struct lot_bucket *bucket = lot_bucket(lot_get(), lock, LOT_RWLOCK);
-	const struct lot_queue *queue = object_lock_is_held(&bucket->lock) ? NULL : bucket->queues;
+	struct lot_bucket *bucket = lot_bucket(lot_get(), lock, LOT_RWLOCK);
+	struct lot_queue *queue = object_lock_is_held(&bucket->lock) ? NULL : bucket->queues;
 
 	while (queue && (queue->key != lock || queue->kind != LOT_RWLOCK))
 		queue = queue->next;
 	return queue && queue->leak_node != NO_NODE ? queue : NULL;
 }
 
+/* Of a lock on its list that it waits for, one entry is the one that it does not have yet. */
+static bool waits_to_read(const struct task *task, uintptr_t lock)
+{
+	return task->state == TASK_PARKED && task->reason == STRAND_WAIT_RWLOCK_RLOCK &&
+	       task->object == lock;
+}
+
 static int describe_reads(struct leakgc_world *world, const struct task *task)
 {
+	bool pending = true;
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < READS_MAX; i++) {
 		uintptr_t lock = task->reads.lock[i];
-		const struct lot_queue *queue = lock ? find_queue(lock) : NULL;
+		struct lot_queue *queue = lock ? find_queue(lock) : NULL;
 
-		if (queue)
-			r = leakgc_world_add_hold(world, task->leak_node, queue->leak_node);
+		if (!queue)
+			continue;
+		if (pending && waits_to_read(task, lock)) {
+			pending = false;
+			r = leakgc_world_add_reach(world, task->leak_node, queue->leak_node);
+			continue;
+		}
+		queue->leak_readers++;
+		r = leakgc_world_add_hold(world, task->leak_node, queue->leak_node);
 	}
 	return r;
+}
+
+/* More have the lock than have it on their list: the others have ended with it. */
+static void find_dead_readers(struct leakgc_world *world, const struct lot_bucket *bucket)
+{
+	if (object_lock_is_held(&bucket->lock))
+		return;
+	for (const struct lot_queue *queue = bucket->queues; queue; queue = queue->next)
+		if (queue->leak_node != NO_NODE && is_held_by_readers(queue) &&
+		    queue->leak_readers < rwlock_readers(word_of(queue)))
+			leakgc_world_set_dead_owner(world, queue->leak_node, LEAKGC_SOME_TASK);
 }
 
 int leaks_describe_lot(struct leakgc_world *world, const struct runtime *rt,
@@ -296,5 +345,7 @@ int leaks_describe_lot(struct leakgc_world *world, const struct runtime *rt,
 				r = describe_reads(world, &slab->tasks[i]);
 		}
 	}
+	for (size_t i = 0; r == 0 && i < LOT_BUCKETS; i++)
+		find_dead_readers(world, &lot->others[i]);
 	return r;
 }

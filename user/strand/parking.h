@@ -23,11 +23,12 @@ struct lot_queue {
 	struct lot_queue *next; /* of the bucket, or spare */
 	uintptr_t key;          /* address of the primitive */
 	enum lot_kind kind;
-	uint32_t leak_node;   /* of the search that is describing the world */
-	size_t tasks;         /* who waits, and who gave up but has not settled that yet (P4) */
-	size_t threads;       /* likewise, of plain threads */
-	struct list waiters;  /* struct lot_waiter, longest waiting first */
-	char leak_address[1]; /* for the search; nothing ever points here */
+	uint32_t leak_node;    /* of the search that is describing the world */
+	uint32_t leak_readers; /* likewise: tasks that have it, a rwlock, on their list */
+	size_t tasks;          /* who waits, and who gave up but has not settled that yet (P4) */
+	size_t threads;        /* likewise, of plain threads */
+	struct list waiters;   /* struct lot_waiter, longest waiting first */
+	char leak_address[1];  /* for the search; nothing ever points here */
 };
 
 struct lot_bucket {

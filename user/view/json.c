@@ -115,7 +115,7 @@ static void write_frame_or_null(struct json_writer *w, const char *key, const st
 
 static void write_root(struct json_writer *w, const struct model_task *t)
 {
-	if (t->root_kind == STRAND_ROOT_NONE) {
+	if (t->root_kind == STRAND_ROOT_NONE) { /* of a leaked task root says something else */
 		json_write_null(w, "root");
 		return;
 	}
@@ -125,6 +125,57 @@ static void write_root(struct json_writer *w, const struct model_task *t)
 		json_write_address(w, "value", t->root);
 	else
 		json_write_id(w, "value", t->root);
+	json_end_object(w);
+}
+
+static const char *link_text(enum strand_link_kind kind)
+{
+	switch (kind) {
+	case STRAND_LINK_TASK:
+		return "task";
+	case STRAND_LINK_OBJECT:
+		return "object";
+	case STRAND_LINK_BLOCK:
+		return "block";
+	}
+	return "unknown";
+}
+
+static void write_chain(struct json_writer *w, const struct model_task *t)
+{
+	json_begin_array(w, "chain");
+	for (size_t i = 0; i < t->link_count && t->verdict != STRAND_VERDICT_LEAKED; i++) {
+		const struct model_link *link = &t->links[i];
+
+		json_begin_object(w, NULL);
+		json_write_string(w, "kind", link_text(link->kind));
+		if (link->kind == STRAND_LINK_TASK)
+			json_write_id(w, "value", link->value);
+		else
+			json_write_address(w, "value", link->value);
+		json_write_count(w, "size", link->size);
+		json_end_object(w);
+	}
+	json_end_array(w);
+}
+
+/* Why it can never be woken, as far as the process tells. */
+static void write_why(struct json_writer *w, const struct model_task *t)
+{
+	if (t->verdict != STRAND_VERDICT_LEAKED || t->why == STRAND_WHY_UNSAID) {
+		json_write_null(w, "why");
+		return;
+	}
+	json_begin_object(w, "why");
+	json_write_string(w, "text", model_why_text(t->why));
+	if (t->root)
+		json_write_id(w, "task", t->root);
+	else
+		json_write_null(w, "task");
+	json_begin_array(w, "cycle");
+	for (size_t i = 0; i < t->link_count; i++)
+		json_write_id(w, NULL, t->links[i].value);
+	json_end_array(w);
 	json_end_object(w);
 }
 
@@ -151,6 +202,9 @@ static void write_task(struct document *d, const struct model_task *t)
 	json_write_string(w, "state", model_task_state_text(t->state));
 	json_write_string(w, "verdict", verdict_text(t->verdict));
 	write_root(w, t);
+	write_chain(w, t);
+	write_why(w, t);
+	json_write_count(w, "retained_bytes", t->retained);
 	json_write_bool(w, "has_deadline", t->has_deadline);
 	if (t->parent)
 		json_write_id(w, "parent", t->parent);
@@ -178,11 +232,21 @@ static void write_search(struct document *d, const struct model_search *s)
 		json_write_count(w, "scanned_bytes", s->scanned_bytes);
 		json_write_count(w, "candidates", s->candidates);
 		json_write_count(w, "leaked", s->leaked);
+		json_write_count(w, "retained_stack_bytes", s->retained_stacks);
+		json_write_count(w, "retained_object_bytes", s->retained_objects);
+		json_write_count(w, "retained_block_bytes", s->retained_blocks);
 	} else {
-		static const char *const keys[] = {"cause",         "cause_detail",
-						   "age_seconds",   "pause_seconds",
-						   "total_seconds", "scanned_bytes",
-						   "candidates",    "leaked"};
+		static const char *const keys[] = {"cause",
+						   "cause_detail",
+						   "age_seconds",
+						   "pause_seconds",
+						   "total_seconds",
+						   "scanned_bytes",
+						   "candidates",
+						   "leaked",
+						   "retained_stack_bytes",
+						   "retained_object_bytes",
+						   "retained_block_bytes"};
 
 		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 			json_write_null(w, keys[i]);
