@@ -52,7 +52,9 @@ LDFLAGS += -fsanitize=$(SANITIZE)
 endif
 # The runtime looks at frames of its callers and switches stacks: no canaries there, and no
 # endbr64 in front of the instructions that are probed.
-STRAND_CFLAGS := -fPIC -fno-stack-protector $(if $(filter x86_64,$(ARCH)),-fcf-protection=none)
+# Nor pairs of words as one vector: read back as a pair, two words that were just written apart
+# stall the store forwarding, once a park; and a vector register keeps what it held.
+STRAND_CFLAGS := -fPIC -fno-stack-protector -fno-tree-slp-vectorize $(if $(filter x86_64,$(ARCH)),-fcf-protection=none)
 
 # ---- libstrand ---------------------------------------------------------------
 # A file NAME_ARCH.S stands for one architecture; all .c files are for all.

@@ -70,32 +70,19 @@ static void stamp(struct announcer *a, strand_time now)
 	}
 }
 
-void announce_parked(struct worker *w, struct task *task)
+void announce_parked_now(struct worker *w, struct task *task)
 {
 	struct announcer *a = &w->announcer;
 
-	atomic_store_explicit(&task->generation,
-			      atomic_load_explicit(&task->generation, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
-	task->since = 0;
-	task->announced = false;
-	list_append(&a->parked, &task->parked);
-	if (probes_tracing()) {
-		stamp(a, strand_now()); /* with those before it, or they would never be */
-		task->announced = true;
-		fill_record(&a->batch.park[0], w, task);
-		send_batch(w, 1, task->since);
-	} else if (a->next == &a->parked) {
-		a->next = &task->parked;
-	}
+	stamp(a, strand_now()); /* with those before it, or they would never be */
+	task->announced = true;
+	fill_record(&a->batch.park[0], w, task);
+	send_batch(w, 1, task->since);
 }
 
-void announce_unparked(struct worker *w, struct task *task)
+void announce_ended(const struct task *task)
 {
-	if (w->announcer.next == &task->parked)
-		w->announcer.next = task->parked.next;
-	list_remove(&task->parked);
-	if (!task->announced || !probes_observed())
+	if (!probes_observed())
 		return;
 
 	struct strand_rec_unpark record = {

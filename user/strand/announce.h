@@ -17,9 +17,10 @@
 #include <strand.h>
 #include <strand/abi.h>
 #include "strand/list.h"
+#include "strand/probes.h"
+#include "strand/task.h"
 
 struct runtime;
-struct task;
 struct worker;
 
 struct announcer {
@@ -33,9 +34,34 @@ struct announcer {
 
 void announcer_init(struct announcer *a);
 
-/* The current task is about to park, or has been woken. */
-void announce_parked(struct worker *w, struct task *task);
-void announce_unparked(struct worker *w, struct task *task);
+/* With full tracing, a park and the end of one that was announced. */
+void announce_parked_now(struct worker *w, struct task *task);
+void announce_ended(const struct task *task);
+
+/* The current task is about to park. */
+static inline void announce_parked(struct worker *w, struct announcer *a, struct task *task)
+{
+	atomic_store_explicit(&task->generation,
+			      atomic_load_explicit(&task->generation, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+	task->since = 0;
+	task->announced = false;
+	list_append(&a->parked, &task->parked);
+	if (probes_tracing())
+		announce_parked_now(w, task);
+	else if (a->next == &a->parked)
+		a->next = &task->parked;
+}
+
+/* It has been woken. */
+static inline void announce_unparked(struct announcer *a, struct task *task)
+{
+	if (a->next == &task->parked)
+		a->next = task->parked.next;
+	list_remove(&task->parked);
+	if (__builtin_expect(task->announced, 0))
+		announce_ended(task);
+}
 
 /*
  * announce_sweep - stamp new parks with their time, and announce the old ones.

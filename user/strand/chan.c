@@ -35,8 +35,9 @@ static char *slot(struct strand_chan *chan, size_t i)
 	return chan->buffer + (at < chan->capacity ? at : at - chan->capacity) * chan->element_size;
 }
 
-static void trace(struct strand_chan *chan, enum strand_chan_event event,
-		  void (*probe)(const struct strand_rec_chan *), uintptr_t pc)
+static __attribute__((noinline)) void trace(struct strand_chan *chan, enum strand_chan_event event,
+					    void (*probe)(const struct strand_rec_chan *),
+					    uintptr_t pc)
 {
 	struct task *task = sched_current_task();
 	struct strand_rec_chan record = {
@@ -154,14 +155,33 @@ static void buffer_take(struct strand_chan *chan, void *ret_element)
 	chan->count--;
 }
 
+/*
+ * Where the public call that ends in a tail call of the function with this frame was called from.
+ * Each frame between the user's code and the switch costs a mispredicted return when the task
+ * goes on, because the processor predicts the returns of the task that it has left; so the calls
+ * that wait are tail calls. But no compiler promises to make them so (and with sanitizers none
+ * does): then the frame is one further out.
+ */
+#define TAIL_CALLER_FRAME(caller_pc, caller_sp)                                   \
+	((struct frame){                                                          \
+		(caller_pc),                                                      \
+		(caller_sp),                                                      \
+		(uintptr_t)__builtin_return_address(0) == (caller_pc)             \
+			? *(const uintptr_t *)__builtin_frame_address(0)          \
+			: **(const uintptr_t *const *)__builtin_frame_address(0), \
+	})
+
 /* Park in a queue of the channel. Lock held; returns with it released. */
 static __attribute__((noinline)) int chan_wait(struct strand_chan *chan, struct list *queue,
-					       void *element, enum strand_wait_reason reason,
-					       strand_time deadline, const struct frame *where)
+					       void *element, strand_time deadline, uintptr_t pc,
+					       uintptr_t sp)
 {
+	bool sends = queue == &chan->senders;
+	struct frame where = TAIL_CALLER_FRAME(pc, sp);
 	struct sleeper sleeper = sleeper_here();
 	struct waiter waiter = {.element = element};
-	struct wait_info info = {reason, (uintptr_t)chan, where};
+	struct wait_info info = {sends ? STRAND_WAIT_CHAN_SEND : STRAND_WAIT_CHAN_RECEIVE,
+				 (uintptr_t)chan, &where};
 	int r = wait_allowed(&deadline);
 
 	if (r < 0) {
@@ -171,23 +191,22 @@ static __attribute__((noinline)) int chan_wait(struct strand_chan *chan, struct 
 	waiter_link(&waiter, &sleeper, queue, &chan->object.lock);
 	r = waiter_wait(&waiter, &info, deadline);
 	if (r == 0 && probes_tracing())
-		trace(chan, STRAND_CHAN_XFER,
-		      reason == STRAND_WAIT_CHAN_SEND ? strand_probe_send : strand_probe_recv,
-		      where->pc);
+		trace(chan, STRAND_CHAN_XFER, sends ? strand_probe_send : strand_probe_recv, pc);
 	return r;
 }
 
 /* A NULL channel: nobody will ever come. */
 static __attribute__((noinline)) int nil_wait(enum strand_wait_reason reason, strand_time deadline,
-					      const struct frame *where)
+					      uintptr_t pc, uintptr_t sp)
 {
-	struct wait_info info = {reason, 0, where};
+	struct frame where = TAIL_CALLER_FRAME(pc, sp);
+	struct wait_info info = {reason, 0, &where};
 	int r = wait_allowed(&deadline);
 
 	return r < 0 ? r : wait_on_nothing(&info, deadline);
 }
 
-int chan_try_send(struct strand_chan *chan, const void *element, struct waiter **ret_peer)
+static inline int try_send(struct strand_chan *chan, const void *element, struct waiter **ret_peer)
 {
 	struct waiter *receiver;
 
@@ -205,7 +224,7 @@ int chan_try_send(struct strand_chan *chan, const void *element, struct waiter *
 	return 0;
 }
 
-int chan_try_recv(struct strand_chan *chan, void *ret_element, struct waiter **ret_peer)
+static inline int try_recv(struct strand_chan *chan, void *ret_element, struct waiter **ret_peer)
 {
 	struct waiter *sender = waiter_take(&chan->senders, 0);
 
@@ -226,22 +245,32 @@ int chan_try_recv(struct strand_chan *chan, void *ret_element, struct waiter **r
 	return chan->closed ? -EPIPE : -EAGAIN;
 }
 
+int chan_try_send(struct strand_chan *chan, const void *element, struct waiter **ret_peer)
+{
+	return try_send(chan, element, ret_peer);
+}
+
+int chan_try_recv(struct strand_chan *chan, void *ret_element, struct waiter **ret_peer)
+{
+	return try_recv(chan, ret_element, ret_peer);
+}
+
 int strand_chan_send(struct strand_chan *chan, const void *element, strand_time deadline)
 {
-	struct frame where = CALLER_FRAME();
+	uintptr_t pc = (uintptr_t)__builtin_return_address(0);
+	uintptr_t sp = (uintptr_t)__builtin_dwarf_cfa();
 	struct waiter *receiver = NULL;
 	int r;
 
 	sched_perturb();
 	if (!chan)
-		return nil_wait(STRAND_WAIT_CHAN_SEND_NIL, deadline, &where);
+		return nil_wait(STRAND_WAIT_CHAN_SEND_NIL, deadline, pc, sp);
 	object_lock_take(&chan->object.lock);
-	r = chan_try_send(chan, element, &receiver);
+	r = try_send(chan, element, &receiver);
 	if (r == -EAGAIN)
-		return chan_wait(chan, &chan->senders, (void *)element, STRAND_WAIT_CHAN_SEND,
-				 deadline, &where);
+		return chan_wait(chan, &chan->senders, (void *)element, deadline, pc, sp);
 	if (r == 0 && probes_tracing())
-		trace(chan, STRAND_CHAN_XFER, strand_probe_send, where.pc);
+		trace(chan, STRAND_CHAN_XFER, strand_probe_send, pc);
 	object_lock_release(&chan->object.lock);
 	if (receiver)
 		sleeper_wake(receiver->sleeper);
@@ -250,20 +279,20 @@ int strand_chan_send(struct strand_chan *chan, const void *element, strand_time 
 
 int strand_chan_recv(struct strand_chan *chan, strand_time deadline, void *ret_element)
 {
-	struct frame where = CALLER_FRAME();
+	uintptr_t pc = (uintptr_t)__builtin_return_address(0);
+	uintptr_t sp = (uintptr_t)__builtin_dwarf_cfa();
 	struct waiter *sender = NULL;
 	int r;
 
 	sched_perturb();
 	if (!chan)
-		return nil_wait(STRAND_WAIT_CHAN_RECEIVE_NIL, deadline, &where);
+		return nil_wait(STRAND_WAIT_CHAN_RECEIVE_NIL, deadline, pc, sp);
 	object_lock_take(&chan->object.lock);
-	r = chan_try_recv(chan, ret_element, &sender);
+	r = try_recv(chan, ret_element, &sender);
 	if (r == -EAGAIN)
-		return chan_wait(chan, &chan->receivers, ret_element, STRAND_WAIT_CHAN_RECEIVE,
-				 deadline, &where);
+		return chan_wait(chan, &chan->receivers, ret_element, deadline, pc, sp);
 	if (r == 0 && probes_tracing())
-		trace(chan, STRAND_CHAN_XFER, strand_probe_recv, where.pc);
+		trace(chan, STRAND_CHAN_XFER, strand_probe_recv, pc);
 	object_lock_release(&chan->object.lock);
 	if (sender)
 		sleeper_wake(sender->sleeper);

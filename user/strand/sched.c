@@ -35,6 +35,7 @@
 #include <string.h>
 
 #include "strand/futex.h"
+#include "strand/object_lock.h"
 #include "strand/probes.h"
 #include "strand/switch.h"
 #include "strand/waiter.h"
@@ -187,7 +188,7 @@ static __attribute__((noinline)) struct task *pick_unusual(struct worker *w)
 									: queue_pop(&w->ready);
 }
 
-static struct task *pick(struct worker *w)
+static inline struct task *pick(struct worker *w)
 {
 	struct task *task = w->next;
 	bool others = w->ready.head || fresh_head(w);
@@ -246,7 +247,7 @@ static void ready_here(struct worker *w, struct task *task)
 {
 	if (task->timer_index)
 		timers_remove(&w->timers, task);
-	announce_unparked(w, task);
+	announce_unparked(&w->announcer, task);
 	if (may_migrate(w, task)) {
 		fresh_push(w, task);
 		kick_an_idle_worker(w->rt);
@@ -283,19 +284,22 @@ static void spawn_from_thread(struct runtime *rt, struct task *task)
 		kick_an_idle_worker(rt);
 }
 
-void sched_ready(struct runtime *rt, struct task *task)
+void sched_start(struct runtime *rt, struct task *task)
 {
 	struct worker *here = sched_this_worker;
 
-	if (atomic_load_explicit(&task->state, memory_order_relaxed) == TASK_NEW) {
-		if (here) {
-			fresh_push(here, task);
-			kick_an_idle_worker(rt);
-		} else {
-			spawn_from_thread(rt, task);
-		}
+	if (!here) {
+		spawn_from_thread(rt, task);
 		return;
 	}
+	fresh_push(here, task);
+	kick_an_idle_worker(rt);
+}
+
+void sched_wake(struct task *task)
+{
+	struct worker *here = sched_this_worker;
+
 	task->waker = here && here->current ? here->current->id : 0;
 	if (task->worker == here)
 		ready_here(here, task);
@@ -338,7 +342,7 @@ static void resume(struct worker *w, struct task *task)
 	if (task->timer_index)
 		timers_remove(&w->timers, task);
 	task->waker = 0;
-	announce_unparked(w, task);
+	announce_unparked(&w->announcer, task);
 	queue_push(w, &w->ready, task);
 }
 
@@ -444,38 +448,53 @@ static strand_time poll_events(struct worker *w)
 
 /* ---- switching ------------------------------------------------------------------ */
 
-static void finish_switch(struct worker *w)
+/* Not of a park: those are inline, as every message needs one. */
+static __attribute__((noinline)) void finish_leaving(struct worker *w, struct task *left)
+{
+	if (w->leaving_how == LEAVE_YIELD) {
+		atomic_store_explicit(&left->state, TASK_READY, memory_order_release);
+		queue_push(w, &w->ready, left);
+	} else {
+		w->exited++;
+		task_free(w->rt, left);
+	}
+}
+
+static inline void finish_park(struct worker *w, struct task *left)
+{
+	atomic_store_explicit(&left->state, TASK_PARKED, memory_order_release);
+	if (w->leaving_unlock)
+		w->leaving_unlock(w->leaving_lock);
+	else if (w->leaving_lock)
+		object_lock_release(w->leaving_lock);
+}
+
+static inline void finish_switch(struct worker *w)
 {
 	struct task *left = w->leaving;
 
 	w->leaving = NULL;
 	if (!left)
 		return;
-	switch (w->leaving_how) {
-	case LEAVE_PARK:
-		atomic_store_explicit(&left->state, TASK_PARKED, memory_order_release);
-		if (w->leaving_unlock)
-			w->leaving_unlock(w->leaving_lock);
-		break;
-	case LEAVE_YIELD:
-		atomic_store_explicit(&left->state, TASK_READY, memory_order_release);
-		queue_push(w, &w->ready, left);
-		break;
-	case LEAVE_EXIT:
-		w->exited++;
-		task_free(w->rt, left);
-		break;
-	}
+	if (w->leaving_how == LEAVE_PARK)
+		finish_park(w, left);
+	else
+		finish_leaving(w, left);
 }
 
-void sched_after_switch(struct worker *w)
+static inline void after_switch(struct worker *w)
 {
 	finish_switch(w);
 	if (++w->dispatches % POLL_DISPATCHES == 0)
 		poll_events(w);
 }
 
-static void set_running(struct worker *w, struct task *task)
+void sched_after_switch(struct worker *w)
+{
+	after_switch(w);
+}
+
+static inline void set_running(struct worker *w, struct task *task)
 {
 	w->current = task;
 	if (!task)
@@ -485,18 +504,9 @@ static void set_running(struct worker *w, struct task *task)
 	atomic_store_explicit(&task->state, TASK_RUNNING, memory_order_relaxed);
 }
 
-/*
- * Not inlined, so that no compiler keeps the address of the thread-local over the switch: a task
- * that migrates wakes up in another thread.
- */
-static __attribute__((noinline)) struct worker *worker_after_switch(void)
-{
-	__asm__ volatile("");
-	return sched_this_worker;
-}
-
 /* Leave the current task for the next one, or for the loop. Returns when it runs again. */
-static void leave(struct worker *w, enum leave how, void (*unlock)(void *), void *lock)
+static inline __attribute__((always_inline)) void leave(struct worker *w, enum leave how,
+							void (*unlock)(void *), void *lock)
 {
 	struct task *from = w->current;
 	struct task *to = pick(w);
@@ -516,14 +526,15 @@ static void leave(struct worker *w, enum leave how, void (*unlock)(void *), void
 	else
 		switch_stack(&from->sp, to ? to->sp : w->loop_sp);
 	fiber_arrive(&from->fiber);
-	sched_after_switch(worker_after_switch());
+	/* By the task: after a switch the address of a thread-local may be another thread's. */
+	after_switch(atomic_load_explicit(&from->worker, memory_order_relaxed));
 }
 
 void sched_park(struct worker *w, struct task *task, void (*unlock)(void *), void *lock)
 {
 	if (task->deadline != STRAND_FOREVER)
 		timers_add(&w->timers, task);
-	announce_parked(w, task);
+	announce_parked(w, &w->announcer, task);
 	switch_forget_vectors();
 	leave(w, LEAVE_PARK, unlock, lock);
 }

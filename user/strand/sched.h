@@ -69,15 +69,16 @@ static inline struct task *sched_current_task(void)
 }
 
 /*
- * sched_park - park the current task; call unlock(lock) (if not NULL) once its stack is saved.
- * The task's reason, object, deadline, sleeper and where are set by the caller.
+ * sched_park - park the current task; once its stack is saved call unlock(lock), or if unlock is
+ * NULL release lock, an object's (if not NULL). The task's reason, object, deadline, sleeper and where are set by the caller.
  */
 void sched_park(struct worker *w, struct task *task, void (*unlock)(void *), void *lock);
 
 void sched_perturb_seeded(void);
 
-/* sched_ready - run a task that is in state READY (was parked) or NEW. From anywhere. */
-void sched_ready(struct runtime *rt, struct task *task);
+/* Run a task that is NEW; or one that was parked and is READY. From anywhere. */
+void sched_start(struct runtime *rt, struct task *task);
+void sched_wake(struct task *task);
 
 /* The task's cancelled flag was set: have its worker interrupt it, if it is parked. */
 void sched_cancel(struct task *task);

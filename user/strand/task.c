@@ -182,7 +182,7 @@ int task_spawn(const struct strand_task_options *options, void (*fn)(void *), vo
 		*ret_handle = handle;
 	}
 	count_spawn();
-	sched_ready(rt, task);
+	sched_start(rt, task);
 	return 0;
 }
 

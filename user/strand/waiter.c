@@ -7,42 +7,7 @@
 #include "strand/futex.h"
 #include "strand/sched.h"
 
-struct sleeper sleeper_here(void)
-{
-	return (struct sleeper){.task = sched_current_task()};
-}
-
-void waiter_link(struct waiter *waiter, struct sleeper *sleeper, struct list *queue,
-		 struct object_lock *lock)
-{
-	waiter->sleeper = sleeper;
-	waiter->lock = lock;
-	waiter->linked = true;
-	if (!sleeper->shared)
-		sleeper->waiter = waiter;
-	list_append(queue, &waiter->link);
-}
-
-static void waiter_unlink(struct waiter *waiter)
-{
-	list_remove(&waiter->link);
-	waiter->linked = false;
-}
-
 /* ---- claiming and waking -------------------------------------------------------- */
-
-static void claimed(struct sleeper *sleeper, int result)
-{
-	sleeper->result = result;
-	if (sleeper->task)
-		atomic_store_explicit(&sleeper->task->state, TASK_READY, memory_order_relaxed);
-}
-
-void waiter_claim(struct waiter *waiter, int result)
-{
-	waiter_unlink(waiter);
-	claimed(waiter->sleeper, result);
-}
 
 struct waiter *waiter_begin(struct list *queue)
 {
@@ -57,26 +22,8 @@ struct waiter *waiter_begin(struct list *queue)
 
 void sleeper_finish(struct sleeper *sleeper, int result)
 {
-	claimed(sleeper, result);
+	sleeper_claimed(sleeper, result);
 	sleeper_wake(sleeper);
-}
-
-struct waiter *waiter_take(struct list *queue, int result)
-{
-	while (!list_is_empty(queue)) {
-		struct waiter *waiter = list_entry(queue->next, struct waiter, link);
-		struct sleeper *sleeper = waiter->sleeper;
-
-		waiter_unlink(waiter);
-		if (sleeper->shared) {
-			if (atomic_exchange(&sleeper->fired, true))
-				continue;
-			sleeper->waiter = waiter;
-		}
-		claimed(sleeper, result);
-		return waiter;
-	}
-	return NULL;
 }
 
 void waiter_take_all(struct list *queue, int result, struct list *ret_taken)
@@ -100,7 +47,7 @@ void waiter_wake_all(struct list *taken)
 void sleeper_wake(struct sleeper *sleeper)
 {
 	if (sleeper->task) {
-		sched_ready(runtime_get(), sleeper->task);
+		sched_wake(sleeper->task);
 		return;
 	}
 	/* Once word is set the thread may return: only the address is used after that. */
@@ -117,38 +64,23 @@ bool sleeper_interrupt(struct sleeper *sleeper, int result)
 		won = !atomic_exchange(&sleeper->fired, true);
 		if (won) {
 			sleeper->waiter = NULL;
-			claimed(sleeper, result);
+			sleeper_claimed(sleeper, result);
 		}
 	} else if (waiter) {
 		object_lock_take(waiter->lock);
 		won = waiter->linked;
 		if (won) {
 			waiter_unlink(waiter);
-			claimed(sleeper, result);
+			sleeper_claimed(sleeper, result);
 		}
 		object_lock_release(waiter->lock);
 	} else {
-		claimed(sleeper, result);
+		sleeper_claimed(sleeper, result);
 	}
 	return won;
 }
 
 /* ---- waiting --------------------------------------------------------------------- */
-
-int wait_allowed(strand_time *deadline)
-{
-	struct task *task = sched_current_task();
-
-	if (*deadline <= 0)
-		return -ETIMEDOUT;
-	if (!task)
-		return 0;
-	if (atomic_load(&task->cancelled))
-		return -ECANCELED;
-	if (*deadline > task->limit)
-		*deadline = task->limit;
-	return wait_reserve(*deadline);
-}
 
 int wait_reserve(strand_time deadline)
 {
@@ -182,7 +114,9 @@ static int task_wait(struct sleeper *sleeper, const struct wait_info *info, stra
 
 	task->reason = (uint8_t)info->reason;
 	task->object = info->object;
-	task->where = *info->where;
+	task->where.pc = info->where->pc; /* one by one: see STRAND_CFLAGS in the Makefile */
+	task->where.sp = info->where->sp;
+	task->where.fp = info->where->fp;
 	task->deadline = deadline;
 	task->sleeper = sleeper;
 	sched_park(sched_this_worker, task, unlock, lock);
@@ -197,17 +131,9 @@ int sleeper_wait(struct sleeper *sleeper, const struct wait_info *info, strand_t
 		return task_wait(sleeper, info, deadline, unlock, lock);
 	if (unlock)
 		unlock(lock);
+	else if (lock)
+		object_lock_release(lock);
 	return thread_wait(sleeper, deadline);
-}
-
-static void release(void *lock)
-{
-	object_lock_release(lock);
-}
-
-int waiter_wait(struct waiter *waiter, const struct wait_info *info, strand_time deadline)
-{
-	return sleeper_wait(waiter->sleeper, info, deadline, release, waiter->lock);
 }
 
 int wait_on_nothing(const struct wait_info *info, strand_time deadline)

@@ -20,8 +20,11 @@
 #ifndef STRAND_WAITER_H
 #define STRAND_WAITER_H
 
+#include <errno.h>
+
 #include "strand/list.h"
 #include "strand/object_lock.h"
+#include "strand/sched.h"
 #include "strand/task.h"
 
 struct waiter;
@@ -54,11 +57,22 @@ struct wait_info {
 };
 
 /* A sleeper for the calling task or thread. */
-struct sleeper sleeper_here(void);
+static inline struct sleeper sleeper_here(void)
+{
+	return (struct sleeper){.task = sched_current_task()};
+}
 
 /* Append to the queue of a wait object whose lock is held. */
-void waiter_link(struct waiter *waiter, struct sleeper *sleeper, struct list *queue,
-		 struct object_lock *lock);
+static inline void waiter_link(struct waiter *waiter, struct sleeper *sleeper, struct list *queue,
+			       struct object_lock *lock)
+{
+	waiter->sleeper = sleeper;
+	waiter->lock = lock;
+	waiter->linked = true;
+	if (!sleeper->shared)
+		sleeper->waiter = waiter;
+	list_append(queue, &waiter->link);
+}
 
 /*
  * wait_allowed - may the caller wait? To be asked before its waiter is linked.
@@ -66,21 +80,41 @@ void waiter_link(struct waiter *waiter, struct sleeper *sleeper, struct list *qu
  * only wants to try, -ECANCELED if it was cancelled, -ENOMEM if there is no memory for a timer.
  * What it has reserved for that is the caller's until it lets others run.
  */
-int wait_allowed(strand_time *deadline);
+static inline int wait_allowed(strand_time *deadline);
 
 /* The last of it again, for who parks a second time. Returns 0 or -ENOMEM. */
 int wait_reserve(strand_time deadline);
 
+static inline int wait_allowed(strand_time *deadline)
+{
+	struct task *task = sched_current_task();
+
+	if (*deadline <= 0)
+		return -ETIMEDOUT;
+	if (!task)
+		return 0;
+	if (atomic_load(&task->cancelled))
+		return -ECANCELED;
+	if (*deadline > task->limit)
+		*deadline = task->limit;
+	return *deadline == STRAND_FOREVER ? 0 : wait_reserve(*deadline);
+}
+
 /*
  * sleeper_wait - wait until claimed, cancelled or the deadline has passed.
- * @unlock  called with lock when the stack is saved, so that wakers may come; NULL: nothing held
+ * @unlock  called with lock when the stack is saved, so that wakers may come. NULL: lock is an
+ *          object's, or NULL if nothing is held
  * Returns the sleeper's result: what the waker set, -ETIMEDOUT or -ECANCELED.
  */
 int sleeper_wait(struct sleeper *sleeper, const struct wait_info *info, strand_time deadline,
 		 void (*unlock)(void *), void *lock);
 
 /* The usual wait: one waiter, whose object's lock is held and is released. */
-int waiter_wait(struct waiter *waiter, const struct wait_info *info, strand_time deadline);
+static inline int waiter_wait(struct waiter *waiter, const struct wait_info *info,
+			      strand_time deadline)
+{
+	return sleeper_wait(waiter->sleeper, info, deadline, NULL, waiter->lock);
+}
 
 /* Wait on nothing: sleeps, NULL channels. */
 int wait_on_nothing(const struct wait_info *info, strand_time deadline);
@@ -90,10 +124,10 @@ int wait_on_nothing(const struct wait_info *info, strand_time deadline);
  * The lock is held; afterwards release it and call sleeper_wake(waiter->sleeper). Until
  * then the waiter's memory stays valid. Returns NULL if nobody waits.
  */
-struct waiter *waiter_take(struct list *queue, int result);
+static inline struct waiter *waiter_take(struct list *queue, int result);
 
 /* Claim this one. Its lock is held, and its sleeper is not shared. */
-void waiter_claim(struct waiter *waiter, int result);
+static inline void waiter_claim(struct waiter *waiter, int result);
 
 /*
  * waiter_begin - take the first of a queue out of the reach of deadlines and cancellations.
@@ -112,5 +146,44 @@ void sleeper_wake(struct sleeper *sleeper);
 
 /* On the task's worker: claim it for a deadline or a cancellation. False: too late. */
 bool sleeper_interrupt(struct sleeper *sleeper, int result);
+
+/* ---- inline, since every message passes here ---------------------------------------- */
+
+static inline void waiter_unlink(struct waiter *waiter)
+{
+	list_remove(&waiter->link);
+	waiter->linked = false;
+}
+
+static inline void sleeper_claimed(struct sleeper *sleeper, int result)
+{
+	sleeper->result = result;
+	if (sleeper->task)
+		atomic_store_explicit(&sleeper->task->state, TASK_READY, memory_order_relaxed);
+}
+
+static inline void waiter_claim(struct waiter *waiter, int result)
+{
+	waiter_unlink(waiter);
+	sleeper_claimed(waiter->sleeper, result);
+}
+
+static inline struct waiter *waiter_take(struct list *queue, int result)
+{
+	while (!list_is_empty(queue)) {
+		struct waiter *waiter = list_entry(queue->next, struct waiter, link);
+		struct sleeper *sleeper = waiter->sleeper;
+
+		waiter_unlink(waiter);
+		if (sleeper->shared) {
+			if (atomic_exchange(&sleeper->fired, true))
+				continue;
+			sleeper->waiter = waiter;
+		}
+		sleeper_claimed(sleeper, result);
+		return waiter;
+	}
+	return NULL;
+}
 
 #endif
