@@ -435,6 +435,27 @@ static void hostile_values_saturate(void **state)
 	json_decref(doc);
 }
 
+static void a_line_holds_the_same(void **state)
+{
+	json_t *whole = document(hostile_model, JSON_SNAPSHOT), *line;
+	json_error_t error;
+	struct model m;
+	char *out;
+	FILE *stream = capture(&out);
+
+	(void)state;
+	hostile_model(&m);
+	view_json_line(stream, &m, JSON_SNAPSHOT);
+	fclose(stream);
+	model_done(&m);
+	assert_ptr_equal(strchr(out, '\n'), out + strlen(out) - 1);
+	line = json_loads(out, JSON_REJECT_DUPLICATES, &error);
+	assert_true(json_equal(line, whole));
+	json_decref(line);
+	json_decref(whole);
+	free(out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -445,6 +466,7 @@ int main(void)
 		cmocka_unit_test(values_are_the_model_s),
 		cmocka_unit_test(leaks_are_the_leaked_tasks_only),
 		cmocka_unit_test(hostile_values_saturate),
+		cmocka_unit_test(a_line_holds_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,33 +5,41 @@
 
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "cmd/output.h"
 #include "cmd/session.h"
-#include "view/go_text.h"
-#include "view/json.h"
-#include "view/messages.h"
 
 static const char help[] =
 	"Usage: stranded leaks [OPTION...]\n"
 	"Asks every process for a search and prints the tasks that are proved leaked:\n"
 	"nothing that lives in the process can ever wake them.\n"
 	"\n"
-	"  -o, --output text|json  the form of Go's goroutine dumps (the default), or JSON\n"
-	"  -p, --pid PID           only this process\n"
-	"  -u, --uid USER          only processes of this user (name or number)\n"
-	"  -h, --help              this text\n"
+	"  -o, --output FORMAT  text (as Go dumps goroutines; the default), json, jsonl (on\n"
+	"                       one line) or pprof (for go tool pprof)\n"
+	"      --file PATH      replace this file as a whole, instead of writing to stdout\n"
+	"      --debug N        of pprof: 0 binary (the default), 1 or 2 text as Go's\n"
+	"  -p, --pid PID        only this process\n"
+	"  -u, --uid USER       only processes of this user (name or number)\n"
+	"  -h, --help           this text\n"
 	"\n"
 	"Exit status: 0 searched (whether there are leaks or not), 1 not written, 2 wrong\n"
 	"usage, 3 no process could be searched. Lines on stderr tell which could not.\n";
 
 static const struct option names[] = {
 	{"output", required_argument, NULL, 'o'},
+	{"file", required_argument, NULL, OPTION_FILE},
+	{"debug", required_argument, NULL, OPTION_DEBUG},
 	{"pid", required_argument, NULL, 'p'},
 	{"uid", required_argument, NULL, 'u'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
 
-static const struct option_set option_set = {.letters = "o:p:u:h", .names = names, .help = help};
+static const struct option_set option_set = {
+	.letters = "o:p:u:h",
+	.names = names,
+	.help = help,
+	.outputs = 1u << OUTPUT_JSON | 1u << OUTPUT_JSONL | 1u << OUTPUT_TEXT | 1u << OUTPUT_PPROF,
+};
 
 struct tally {
 	size_t searched, not_searched, leaked;
@@ -74,32 +82,24 @@ static void say_tally(const struct tally *t)
 
 static int print_leaks(struct session *s, const struct options *o)
 {
-	const struct view_style style = terminal_style(COLOUR_NEVER);
 	struct tally tally;
 	struct model m;
 	int status = session_snapshot(s, &m);
-	int written;
 
 	if (status)
 		return status;
-	if (o->output == OUTPUT_JSON)
-		view_json(stdout, &m, JSON_LEAKS);
-	else
-		view_go_text(stdout, &m, GO_TEXT_LEAKED, &style);
-	written = session_flush();
 	tally = count(&m);
-	view_messages(stderr, &m, &style);
-	status = session_judge(s, &m);
+	status = output_model(s, o, &m, OUTPUT_LEAKS);
 	say_tally(&tally);
 	if (!status && !tally.searched)
 		status = CMD_NOT_OBSERVED;
 	model_done(&m);
-	return written ? written : status;
+	return status;
 }
 
 int cmd_leaks(int argc, char **argv)
 {
-	struct options o = {.output = OUTPUT_TEXT};
+	struct options o = {.output = OUTPUT_TEXT, .profile = PROFILE_GOROUTINELEAK};
 	int status = options_parse(argc, argv, &option_set, &o);
 	struct session s;
 

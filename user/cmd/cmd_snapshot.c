@@ -1,30 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /* stranded snapshot: every waiting task at one moment. */
 #include <getopt.h>
-#include <stdio.h>
 
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "cmd/output.h"
 #include "cmd/session.h"
-#include "view/go_text.h"
-#include "view/json.h"
-#include "view/messages.h"
 
 static const char help[] =
 	"Usage: stranded snapshot [OPTION...]\n"
 	"Prints every task that waits now, after one search for leaks.\n"
 	"\n"
-	"  -o, --output json|text  JSON (the default), or the form of Go's goroutine dumps\n"
-	"  -p, --pid PID           only this process\n"
-	"  -u, --uid USER          only processes of this user (name or number)\n"
-	"      --no-search         don't search for leaks: nothing is shown as leaked\n"
-	"  -h, --help              this text\n"
+	"  -o, --output FORMAT  json (the default), jsonl (on one line), text (as Go dumps\n"
+	"                       goroutines), prometheus, openmetrics or pprof\n"
+	"      --file PATH      replace this file as a whole, instead of writing to stdout\n"
+	"      --textfile PATH  the same with -o prometheus, as node_exporter's textfile\n"
+	"                       collector wants it: give it a name that ends in .prom\n"
+	"      --group-by KEY   of metrics: command (the default), unit or cgroup\n"
+	"      --profile NAME   of pprof: goroutine (the default), goroutineleak, block,\n"
+	"                       mutex or threadcreate\n"
+	"      --debug N        of pprof: 0 binary (the default), 1 or 2 text as Go's\n"
+	"  -p, --pid PID        only this process\n"
+	"  -u, --uid USER       only processes of this user (name or number)\n"
+	"      --no-search      don't search for leaks: nothing is shown as leaked\n"
+	"  -h, --help           this text\n"
 	"\n"
 	"\"complete\": false in the JSON, and lines on stderr, tell that something could not\n"
 	"be seen. Exit status: 0, 1 not written, 2 wrong usage, 3 nothing was observed.\n";
 
 static const struct option names[] = {
 	{"output", required_argument, NULL, 'o'},
+	{"file", required_argument, NULL, OPTION_FILE},
+	{"textfile", required_argument, NULL, OPTION_TEXTFILE},
+	{"group-by", required_argument, NULL, OPTION_GROUP_BY},
+	{"profile", required_argument, NULL, OPTION_PROFILE},
+	{"debug", required_argument, NULL, OPTION_DEBUG},
 	{"pid", required_argument, NULL, 'p'},
 	{"uid", required_argument, NULL, 'u'},
 	{"no-search", no_argument, NULL, OPTION_NO_SEARCH},
@@ -32,32 +42,28 @@ static const struct option names[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static const struct option_set option_set = {.letters = "o:p:u:h", .names = names, .help = help};
+static const struct option_set option_set = {
+	.letters = "o:p:u:h",
+	.names = names,
+	.help = help,
+	.outputs = (1u << OUTPUT_FORMATS) - 1,
+};
 
-/* The document is written even if nothing was observed: it says so itself. */
 static int print_snapshot(struct session *s, const struct options *o)
 {
-	const struct view_style style = terminal_style(COLOUR_NEVER);
 	struct model m;
 	int status = session_snapshot(s, &m);
-	int written;
 
 	if (status)
 		return status;
-	if (o->output == OUTPUT_JSON)
-		view_json(stdout, &m, JSON_SNAPSHOT);
-	else
-		view_go_text(stdout, &m, GO_TEXT_ALL, &style);
-	written = session_flush();
-	view_messages(stderr, &m, &style);
-	status = session_judge(s, &m);
+	status = output_model(s, o, &m, OUTPUT_ALL);
 	model_done(&m);
-	return written ? written : status;
+	return status;
 }
 
 int cmd_snapshot(int argc, char **argv)
 {
-	struct options o = {.output = OUTPUT_JSON, .search = true};
+	struct options o = {.output = OUTPUT_JSON, .profile = PROFILE_GOROUTINE, .search = true};
 	int status = options_parse(argc, argv, &option_set, &o);
 	struct session s;
 

@@ -14,6 +14,7 @@
 #include "view/escape.h"
 
 #define SECONDS_MAX 86400.0
+#define WANTED_ROOM 128
 
 static int wrong_value(const char *command, const char *wanted, const char *text)
 {
@@ -70,14 +71,79 @@ static int parse_seconds(const char *text, double least, int64_t *ret_ns)
 	return 0;
 }
 
-static int parse_output(const char *text, enum output_format *ret_output)
+static const char *const output_names[] = {
+	[OUTPUT_JSON] = "json",
+	[OUTPUT_JSONL] = "jsonl",
+	[OUTPUT_TEXT] = "text",
+	[OUTPUT_OPENMETRICS] = "openmetrics",
+	[OUTPUT_PROMETHEUS] = "prometheus",
+	[OUTPUT_PPROF] = "pprof",
+};
+
+/* The first of the names that the text equals; their number if none. */
+static unsigned find_name(const char *text, const char *const *names, unsigned count)
 {
-	if (!strcmp(text, "json"))
-		*ret_output = OUTPUT_JSON;
-	else if (!strcmp(text, "text"))
-		*ret_output = OUTPUT_TEXT;
-	else
+	unsigned i = 0;
+
+	while (i < count && strcmp(text, names[i]) != 0)
+		i++;
+	return i;
+}
+
+/* Returns NULL, or what is wanted instead, in ret_wanted. */
+static const char *parse_output(const char *text, unsigned outputs, enum output_format *ret_output,
+				char ret_wanted[WANTED_ROOM])
+{
+	unsigned found = find_name(text, output_names, OUTPUT_FORMATS);
+	const char *separator = "-o wants ";
+	unsigned left = outputs; /* bits not named yet: the lowest is the next one's */
+	size_t length = 0;
+
+	if (found < OUTPUT_FORMATS && outputs & 1u << found) {
+		*ret_output = found;
+		return NULL;
+	}
+	for (unsigned i = 0; i < OUTPUT_FORMATS; i++) {
+		if (!(outputs & 1u << i))
+			continue;
+		length += (size_t)snprintf(ret_wanted + length, WANTED_ROOM - length, "%s%s",
+					   separator, output_names[i]);
+		left &= left - 1;
+		separator = left & (left - 1) ? ", " : " or ";
+	}
+	return ret_wanted;
+}
+
+static int parse_group_by(const char *text, enum group_by *ret_by)
+{
+	static const char *const names[] = {
+		[GROUP_BY_COMMAND] = "command",
+		[GROUP_BY_UNIT] = "unit",
+		[GROUP_BY_CGROUP] = "cgroup",
+	};
+	unsigned found = find_name(text, names, GROUP_BY_CGROUP + 1);
+
+	if (found > GROUP_BY_CGROUP)
 		return -EINVAL;
+	*ret_by = found;
+	return 0;
+}
+
+static int parse_profile(const char *text, enum profile_kind *ret_kind)
+{
+	enum profile_kind found = profile_find(text);
+
+	if (found == PROFILE_KINDS)
+		return -EINVAL;
+	*ret_kind = found;
+	return 0;
+}
+
+static int parse_debug(const char *text, unsigned *ret_debug)
+{
+	if (text[0] < '0' || text[0] > '2' || text[1])
+		return -EINVAL;
+	*ret_debug = (unsigned)(text[0] - '0');
 	return 0;
 }
 
@@ -104,8 +170,36 @@ static int parse_iterations(const char *text, unsigned *ret_iterations)
 	return r;
 }
 
-static int parse_one(const char *command, int option, const char *text, struct options *o)
+/* Options that say what is written and where. Returns what is wanted instead, NULL if it is right. */
+static const char *parse_form(int option, const char *text, struct options *o)
 {
+	switch (option) {
+	case OPTION_TEXTFILE:
+		o->output = OUTPUT_PROMETHEUS;
+		o->file = text;
+		break;
+	case OPTION_FILE:
+		o->file = text;
+		break;
+	case OPTION_GROUP_BY:
+		return parse_group_by(text, &o->group_by)
+			       ? "--group-by wants command, unit or cgroup"
+			       : NULL;
+	case OPTION_PROFILE:
+		return parse_profile(text, &o->profile)
+			       ? "--profile wants goroutineleak, goroutine, block, mutex or "
+				 "threadcreate"
+			       : NULL;
+	case OPTION_DEBUG:
+		return parse_debug(text, &o->debug) ? "--debug wants 0, 1 or 2" : NULL;
+	}
+	return NULL;
+}
+
+static int parse_one(const char *command, const struct option_set *set, int option,
+		     const char *text, struct options *o)
+{
+	char outputs[WANTED_ROOM];
 	const char *wanted = NULL;
 
 	switch (option) {
@@ -126,7 +220,7 @@ static int parse_one(const char *command, int option, const char *text, struct o
 				 : NULL;
 		break;
 	case 'o':
-		wanted = parse_output(text, &o->output) ? "-o wants json or text" : NULL;
+		wanted = parse_output(text, set->outputs, &o->output, outputs);
 		break;
 	case OPTION_COLOUR:
 		wanted = parse_colour(text, &o->colour) ? "--color wants auto, always or never"
@@ -140,6 +234,8 @@ static int parse_one(const char *command, int option, const char *text, struct o
 	case OPTION_NO_SEARCH:
 		o->search = false;
 		break;
+	default:
+		wanted = parse_form(option, text, o);
 	}
 	return wanted ? wrong_value(command, wanted, text) : 0;
 }
@@ -157,7 +253,7 @@ int options_parse(int argc, char **argv, const struct option_set *set, struct op
 			fprintf(stderr, "try %s --help\n", argv[0]);
 			return CMD_USAGE;
 		}
-		if (parse_one(argv[0], option, optarg, options))
+		if (parse_one(argv[0], set, option, optarg, options))
 			return CMD_USAGE;
 	}
 	if (optind < argc) {

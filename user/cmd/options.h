@@ -9,12 +9,26 @@
 
 #include "cmd/terminal.h"
 #include "observe/observer.h"
+#include "view/group.h"
+#include "view/profile.h"
 
-enum output_format { OUTPUT_JSON, OUTPUT_TEXT };
+enum output_format {
+	OUTPUT_JSON,
+	OUTPUT_JSONL, /* a document a line */
+	OUTPUT_TEXT,
+	OUTPUT_OPENMETRICS,
+	OUTPUT_PROMETHEUS, /* the same in the form that every reader knows */
+	OUTPUT_PPROF,
+};
+#define OUTPUT_FORMATS (OUTPUT_PPROF + 1)
 
 struct options {
 	struct scope scope; /* zeroed: every process */
 	enum output_format output;
+	const char *file; /* replaced as a whole; NULL: standard output */
+	enum group_by group_by;
+	enum profile_kind profile;
+	unsigned debug; /* of a profile: 0 binary, 1 and 2 text */
 	enum colour_choice colour;
 	bool search;         /* for leaks, at all */
 	unsigned iterations; /* 0: without end */
@@ -28,12 +42,18 @@ struct option_set {
 	const char *letters;        /* as getopt wants them */
 	const struct option *names; /* values are letters or enum option_value */
 	const char *help;
+	unsigned outputs; /* bits 1 << enum output_format that -o takes */
 };
 
 enum option_value { /* of options without a letter */
 		    OPTION_COLOUR = 256,
 		    OPTION_SEARCH_INTERVAL,
 		    OPTION_NO_SEARCH,
+		    OPTION_FILE,
+		    OPTION_TEXTFILE,
+		    OPTION_GROUP_BY,
+		    OPTION_PROFILE,
+		    OPTION_DEBUG,
 };
 
 #define OPTIONS_GO_ON (-1)

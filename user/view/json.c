@@ -291,15 +291,14 @@ static void write_process(struct document *d, const struct model_process *p)
 	json_end_object(w);
 }
 
-void view_json(FILE *out, const struct model *m, enum json_content content)
+static void write_document(struct document *d)
 {
-	struct document d = {.model = m, .content = content};
-	struct json_writer *w = &d.w;
+	const struct model *m = d->model;
+	struct json_writer *w = &d->w;
 
-	json_writer_init(w, out);
 	json_begin_object(w, NULL);
 	json_write_string(w, "schema",
-			  content == JSON_LEAKS ? "stranded.leaks/v1" : "stranded.snapshot/v1");
+			  d->content == JSON_LEAKS ? "stranded.leaks/v1" : "stranded.snapshot/v1");
 	json_write_string(w, "version", m->observer_version ? m->observer_version : "");
 	json_write_string(w, "host", m->host ? m->host : "");
 	json_write_time(w, "time", m->wall_ns);
@@ -308,8 +307,28 @@ void view_json(FILE *out, const struct model *m, enum json_content content)
 	write_losses(w, &m->losses);
 	json_begin_array(w, "processes");
 	for (size_t i = 0; i < m->process_count; i++)
-		write_process(&d, &m->processes[i]);
+		write_process(d, &m->processes[i]);
 	json_end_array(w);
 	json_end_object(w);
 	json_writer_finish(w);
+}
+
+void view_json(FILE *out, const struct model *m, enum json_content content)
+{
+	struct document d;
+
+	d.model = m;
+	d.content = content;
+	json_writer_init(&d.w, out);
+	write_document(&d);
+}
+
+void view_json_line(FILE *out, const struct model *m, enum json_content content)
+{
+	struct document d;
+
+	d.model = m;
+	d.content = content;
+	json_writer_init_line(&d.w, out);
+	write_document(&d);
 }

@@ -14,5 +14,7 @@ enum json_content {
 
 /* Errors are the stream's: ferror(out). */
 void view_json(FILE *out, const struct model *m, enum json_content content);
+/* The same on one line, for streams of documents (JSON Lines). */
+void view_json_line(FILE *out, const struct model *m, enum json_content content);
 
 #endif

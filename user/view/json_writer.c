@@ -3,7 +3,6 @@
 #include "view/json_writer.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "view/clock.h"
@@ -13,70 +12,156 @@
 
 void json_writer_init(struct json_writer *w, FILE *out)
 {
-	*w = (struct json_writer){.out = out};
+	w->out = out;
+	w->depth = 0;
+	w->filled = w->compact = false;
+	w->used = 0;
 }
+
+void json_writer_init_line(struct json_writer *w, FILE *out)
+{
+	json_writer_init(w, out);
+	w->compact = true;
+}
+
+/* ---- the buffer -------------------------------------------------------------------- */
+
+static void flush(struct json_writer *w)
+{
+	fwrite(w->buffer, 1, w->used, w->out);
+	w->used = 0;
+}
+
+static void put(struct json_writer *w, char c)
+{
+	if (w->used == JSON_BUFFER)
+		flush(w);
+	w->buffer[w->used++] = c;
+}
+
+/* At most JSON_BUFFER bytes. */
+static void put_bytes(struct json_writer *w, const char *bytes, size_t size)
+{
+	if (size > JSON_BUFFER - w->used)
+		flush(w);
+	memcpy(w->buffer + w->used, bytes, size);
+	w->used += size;
+}
+
+static void put_text(struct json_writer *w, const char *text)
+{
+	put_bytes(w, text, strlen(text));
+}
+
+/* At least so many digits. */
+static void put_number(struct json_writer *w, uint64_t value, unsigned base, unsigned digits)
+{
+	char text[24];
+	size_t at = sizeof(text);
+
+	while (value || digits || at == sizeof(text)) {
+		text[--at] = "0123456789abcdef"[value % base];
+		value /= base;
+		digits -= digits > 0;
+	}
+	put_bytes(w, text + at, sizeof(text) - at);
+}
+
+/* ---- syntax -------------------------------------------------------------------------- */
 
 static void new_line(struct json_writer *w)
 {
-	fputc('\n', w->out);
+	if (w->compact)
+		return;
+	put(w, '\n');
 	for (unsigned i = 0; i < w->depth; i++)
-		fputc('\t', w->out);
+		put(w, '\t');
 }
 
 void json_writer_finish(struct json_writer *w)
 {
 	assert(w->depth == 0);
-	new_line(w);
+	put(w, '\n');
+	flush(w);
+}
+
+static void put_unit(struct json_writer *w, uint32_t unit)
+{
+	put_bytes(w, "\\u", 2);
+	put_number(w, unit, 16, 4);
 }
 
 /*
  * JSON demands an escape of ", \\ and C0. The others are escaped, which loses nothing, because
  * documents are also read on terminals and pasted into JavaScript.
  */
-static void write_escaped(FILE *out, uint32_t c)
+static void put_escaped(struct json_writer *w, uint32_t c)
 {
-	if (c > 0xffff)
-		fprintf(out, "\\u%04x\\u%04x", 0xd800 | (c - 0x10000) >> 10, 0xdc00 | (c & 0x3ff));
-	else
-		fprintf(out, "\\u%04x", c);
+	if (c > 0xffff) {
+		put_unit(w, 0xd800 | (c - 0x10000) >> 10);
+		put_unit(w, 0xdc00 | (c & 0x3ff));
+	} else {
+		put_unit(w, c);
+	}
 }
 
-static void write_text(FILE *out, const char *text)
+static bool is_plain(char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void put_character(struct json_writer *w, uint32_t c)
 {
 	char bytes[4];
 
-	fputc('"', out);
-	for (size_t size; *text; text += size) {
-		uint32_t c = escape_decode(text, &size);
-
-		if (c == '"' || c == '\\')
-			fprintf(out, "\\%c", (char)c);
-		else if (escape_is_harmful(c))
-			write_escaped(out, c);
-		else
-			fwrite(bytes, 1, escape_encode(c, bytes), out);
+	if (c == '"' || c == '\\') {
+		put(w, '\\');
+		put(w, (char)c);
+	} else if (escape_is_harmful(c)) {
+		put_escaped(w, c);
+	} else {
+		put_bytes(w, bytes, escape_encode(c, bytes));
 	}
-	fputc('"', out);
+}
+
+static void write_text(struct json_writer *w, const char *text)
+{
+	put(w, '"');
+	while (*text) {
+		size_t plain = 0, size;
+
+		while (plain < JSON_BUFFER && is_plain(text[plain]))
+			plain++;
+		put_bytes(w, text, plain);
+		text += plain;
+		if (!*text || is_plain(*text))
+			continue;
+		put_character(w, escape_decode(text, &size));
+		text += size;
+	}
+	put(w, '"');
 }
 
 /* What stands before a value: a comma, a new line, its key. */
 static void begin_value(struct json_writer *w, const char *key)
 {
 	if (w->filled)
-		fputc(',', w->out);
+		put(w, ',');
 	if (w->depth)
 		new_line(w);
 	w->filled = true;
-	if (key) {
-		write_text(w->out, key);
-		fputs(": ", w->out);
-	}
+	if (!key)
+		return;
+	write_text(w, key);
+	put(w, ':');
+	if (!w->compact)
+		put(w, ' ');
 }
 
 static void open_scope(struct json_writer *w, const char *key, char bracket)
 {
 	begin_value(w, key);
-	fputc(bracket, w->out);
+	put(w, bracket);
 	w->depth++;
 	w->filled = false;
 }
@@ -87,7 +172,7 @@ static void close_scope(struct json_writer *w, char bracket)
 	w->depth--;
 	if (w->filled)
 		new_line(w);
-	fputc(bracket, w->out);
+	put(w, bracket);
 	w->filled = true;
 }
 
@@ -114,61 +199,76 @@ void json_end_array(struct json_writer *w)
 void json_write_null(struct json_writer *w, const char *key)
 {
 	begin_value(w, key);
-	fputs("null", w->out);
+	put_text(w, "null");
 }
 
 void json_write_bool(struct json_writer *w, const char *key, bool value)
 {
 	begin_value(w, key);
-	fputs(value ? "true" : "false", w->out);
+	put_text(w, value ? "true" : "false");
 }
 
 void json_write_string(struct json_writer *w, const char *key, const char *text)
 {
 	begin_value(w, key);
 	if (text)
-		write_text(w->out, text);
+		write_text(w, text);
 	else
-		fputs("null", w->out);
+		put_text(w, "null");
+}
+
+static uint64_t magnitude(int64_t value)
+{
+	return value < 0 ? -(uint64_t)value : (uint64_t)value;
 }
 
 void json_write_integer(struct json_writer *w, const char *key, int64_t value)
 {
 	begin_value(w, key);
-	fprintf(w->out, "%" PRId64, value);
+	if (value < 0)
+		put(w, '-');
+	put_number(w, magnitude(value), 10, 1);
 }
 
 void json_write_count(struct json_writer *w, const char *key, uint64_t value)
 {
 	begin_value(w, key);
-	fprintf(w->out, "%" PRIu64, value < COUNT_MAX ? value : COUNT_MAX);
+	put_number(w, value < COUNT_MAX ? value : COUNT_MAX, 10, 1);
 }
 
 void json_write_id(struct json_writer *w, const char *key, uint64_t value)
 {
 	begin_value(w, key);
-	fprintf(w->out, "\"%" PRIu64 "\"", value);
+	put(w, '"');
+	put_number(w, value, 10, 1);
+	put(w, '"');
 }
 
 void json_write_address(struct json_writer *w, const char *key, uint64_t value)
 {
 	begin_value(w, key);
-	fprintf(w->out, "\"0x%" PRIx64 "\"", value);
+	put_text(w, "\"0x");
+	put_number(w, value, 16, 1);
+	put(w, '"');
 }
 
 /* Written from integers: exact, and the locale has no say about the decimal point. */
 void json_write_seconds(struct json_writer *w, const char *key, int64_t ns)
 {
-	uint64_t size = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
-	char digits[48];
-	size_t length;
+	uint64_t size = magnitude(ns);
+	uint64_t fraction = size % 1000000000;
+	unsigned digits = 9;
 
-	length = (size_t)snprintf(digits, sizeof(digits), "%s%" PRIu64 ".%09" PRIu64,
-				  ns < 0 ? "-" : "", size / 1000000000, size % 1000000000);
-	while (digits[length - 1] == '0' && digits[length - 2] != '.')
-		digits[--length] = '\0';
+	while (digits > 1 && fraction % 10 == 0) {
+		fraction /= 10;
+		digits--;
+	}
 	begin_value(w, key);
-	fputs(digits, w->out);
+	if (ns < 0)
+		put(w, '-');
+	put_number(w, size / 1000000000, 10, 1);
+	put(w, '.');
+	put_number(w, fraction, 10, digits);
 }
 
 void json_write_time(struct json_writer *w, const char *key, int64_t wall_ns)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JSON, written as it goes: nothing is kept but whether a comma is due.
+ * JSON, written as it goes: nothing is kept but whether a comma is due, and a small buffer.
  *
  * @key is NULL for an element of an array and at the top. Texts may hold any
  * bytes: what comes out is always valid UTF-8. Errors of the stream are the
@@ -10,17 +10,25 @@
 #define STRANDED_VIEW_JSON_WRITER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#define JSON_BUFFER 8192
 
 struct json_writer {
 	FILE *out;
 	unsigned depth;
-	bool filled; /* the innermost object or array has a member */
+	bool filled;  /* the innermost object or array has a member */
+	bool compact; /* all on one line */
+	size_t used;
+	char buffer[JSON_BUFFER]; /* what stdio would do, without its cost for each character */
 };
 
 void json_writer_init(struct json_writer *w, FILE *out);
-/* Ends the document with a newline; all objects and arrays are closed. */
+/* The same for a document on one line. */
+void json_writer_init_line(struct json_writer *w, FILE *out);
+/* Ends the document with a newline and writes it out; all objects and arrays are closed. */
 void json_writer_finish(struct json_writer *w);
 
 void json_begin_object(struct json_writer *w, const char *key);
