@@ -500,7 +500,8 @@ static inline void set_running(struct worker *w, struct task *task)
 	if (!task)
 		return;
 	if (atomic_load_explicit(&task->worker, memory_order_relaxed) != w)
-		atomic_store(&task->worker, w);
+		atomic_store_explicit(&task->worker, w, /* handle.c: only handles cancel */
+				      task->handle ? memory_order_seq_cst : memory_order_release);
 	atomic_store_explicit(&task->state, TASK_RUNNING, memory_order_relaxed);
 }
 

@@ -44,6 +44,10 @@ struct worker {
 	struct poller poller;
 	struct alt_stack alt_stack;
 	struct announcer announcer;
+	struct task *own_free; /* task_pool.c: only this worker takes them, by task->next */
+	_Atomic unsigned own_free_count; /* others read it, for statistics */
+	unsigned ids_left;               /* task.c: drawn, not used yet */
+	uint64_t last_id;
 	uint64_t spawned, exited; /* since they were last added to the descriptor */
 	pthread_t thread;
 

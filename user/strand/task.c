@@ -38,8 +38,25 @@ static void trace_spawn(const struct task *task)
 	strand_probe_spawn(&record);
 }
 
-/* Of the process, not of a runtime: observers and owners of locks tell tasks apart by it. */
-static _Atomic uint64_t last_task_id;
+/* Ids that a worker draws at once: an atomic addition for each would cost 6 of 45 ns. */
+#define WORKER_IDS 256
+
+/* Ids of one worker grow; those of several are not in the order of creation. */
+static uint64_t new_id(void)
+{
+	/* Of the process, not of a runtime: observers and owners of locks tell tasks apart by it. */
+	static _Atomic uint64_t last;
+	struct worker *w = sched_this_worker;
+
+	if (!w)
+		return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+	if (w->ids_left == 0) {
+		w->last_id = atomic_fetch_add_explicit(&last, WORKER_IDS, memory_order_relaxed);
+		w->ids_left = WORKER_IDS;
+	}
+	w->ids_left--;
+	return ++w->last_id;
+}
 
 struct task *task_new(struct runtime *rt, const struct strand_task_options *options,
 		      void (*fn)(void *), void *arg, uintptr_t created_pc)
@@ -56,13 +73,13 @@ struct task *task_new(struct runtime *rt, const struct strand_task_options *opti
 		return NULL;
 	}
 	atomic_store_explicit(&task->state, TASK_MAKING, memory_order_release);
-	task->id = atomic_fetch_add_explicit(&last_task_id, 1, memory_order_relaxed) + 1;
+	task->id = new_id();
 	task->parent = parent ? parent->id : 0;
 	task->fn = fn;
 	task->arg = arg;
 	task->created_pc = created_pc;
 	memset(task->locals, 0, sizeof(task->locals));
-	task->worker = NULL;
+	atomic_store_explicit(&task->worker, NULL, memory_order_relaxed); /* it is nobody's yet */
 	task->deadline = STRAND_FOREVER;
 	task->limit = parent ? parent->limit : STRAND_FOREVER;
 	task->handle = NULL;

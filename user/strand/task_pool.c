@@ -7,10 +7,14 @@
  * through an interval are at its back. They are the surplus: their stacks' memory goes
  * back to the system, and they to the cold list, which is used when nothing is warm. So a
  * program whose bursts come more often than the interval never pays for new pages.
+ *
+ * Each worker keeps a few free tasks to itself and exchanges them with the pool many at a
+ * time: the pool's lock costs as much as a third of starting and ending a task.
  */
 #include "strand/task_pool.h"
 
 #include "strand/runtime.h"
+#include "strand/sched.h"
 #include "strand/stack.h"
 #include "strand/task.h"
 
@@ -21,6 +25,10 @@
 
 /* So many warm tasks stay for ever: 256 KiB, if each has touched one page. */
 #define TRIM_RESERVE  64
+
+/* What a worker keeps at most, which is never trimmed, and how many it exchanges at once. */
+#define OWN_MAX       32
+#define OWN_EXCHANGE  16
 
 void task_pool_init(struct task_pool *pool)
 {
@@ -83,11 +91,65 @@ static struct task *take_cold(struct task_pool *pool)
 	return task;
 }
 
+/* Only its worker writes it; others read it for statistics. */
+static void set_own_count(struct worker *w, unsigned count)
+{
+	atomic_store_explicit(&w->own_free_count, count, memory_order_relaxed);
+}
+
+static unsigned own_count(const struct worker *w)
+{
+	return atomic_load_explicit(&w->own_free_count, memory_order_relaxed);
+}
+
+static void give_own(struct worker *w, struct task *task)
+{
+	push(&w->own_free, task);
+	set_own_count(w, own_count(w) + 1);
+}
+
+static struct task *take_own(struct worker *w)
+{
+	struct task *task = pop(&w->own_free);
+
+	set_own_count(w, own_count(w) - 1);
+	return task;
+}
+
+static void give_warm(struct task_pool *pool, struct task *task)
+{
+	list_prepend(&pool->warm, &task->parked);
+	set_warm_count(pool, pool->warm_count + 1);
+}
+
+static __attribute__((noinline)) void refill_own(struct task_pool *pool, struct worker *w)
+{
+	lock_take(&pool->lock);
+	while (pool->warm_count && own_count(w) < OWN_EXCHANGE)
+		give_own(w, take_warm(pool, pool->warm.next));
+	lock_release(&pool->lock);
+}
+
+static __attribute__((noinline)) void empty_own(struct task_pool *pool, struct worker *w)
+{
+	lock_take(&pool->lock);
+	while (own_count(w) > OWN_MAX - OWN_EXCHANGE)
+		give_warm(pool, take_own(w));
+	lock_release(&pool->lock);
+}
+
 struct task *task_pool_take(struct runtime *rt, bool with_stack)
 {
 	struct task_pool *pool = &rt->tasks;
+	struct worker *w = sched_this_worker;
 	struct task *task = NULL;
 
+	if (with_stack && w) {
+		if (!w->own_free && __atomic_load_n(&pool->warm_count, __ATOMIC_RELAXED))
+			refill_own(pool, w);
+		if (w->own_free)
+			return take_own(w);
+	}
 	lock_take(&pool->lock);
 	if (with_stack)
 		task = pool->warm_count ? take_warm(pool, pool->warm.next) : take_cold(pool);
@@ -102,21 +164,25 @@ struct task *task_pool_take(struct runtime *rt, bool with_stack)
 void task_pool_give(struct runtime *rt, struct task *task)
 {
 	struct task_pool *pool = &rt->tasks;
-
+	struct worker *w = sched_this_worker;
 	bool special = task->stack.base && task->stack.size != STACK_DEFAULT_SIZE;
 
 	/* When the main task has ended, others may still use what lies on its stack. */
 	if (special && atomic_load(&rt->stopping))
 		return;
+	if (w && !special && task->stack.base) {
+		if (own_count(w) == OWN_MAX)
+			empty_own(pool, w);
+		give_own(w, task);
+		return;
+	}
 	lock_take(&pool->lock);
 	if (special) /* under the lock: strand_dump() reads stacks */
 		stack_free(&rt->stacks, &rt->memory, &task->stack);
-	if (task->stack.base) {
-		list_prepend(&pool->warm, &task->parked);
-		set_warm_count(pool, pool->warm_count + 1);
-	} else {
+	if (task->stack.base)
+		give_warm(pool, task);
+	else
 		push(&pool->bare, task);
-	}
 	lock_release(&pool->lock);
 }
 
