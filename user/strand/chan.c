@@ -28,13 +28,6 @@
 /* 2^40 bytes: keeps the sizes far from overflow; memory ends long before. */
 #define BUFFER_MAX  ((size_t)1 << 40)
 
-static char *slot(struct strand_chan *chan, size_t i)
-{
-	size_t at = chan->head + i; /* both at most capacity: a division would cost more */
-
-	return chan->buffer + (at < chan->capacity ? at : at - chan->capacity) * chan->element_size;
-}
-
 static __attribute__((noinline)) void trace(struct strand_chan *chan, enum strand_chan_event event,
 					    void (*probe)(const struct strand_rec_chan *),
 					    uintptr_t pc)
@@ -123,38 +116,6 @@ size_t strand_chan_cap(const struct strand_chan *chan)
 
 /* ---- sending and receiving ------------------------------------------------------- */
 
-static void copy(void *to, const void *from, size_t size)
-{
-	if (to && size == sizeof(uint64_t))
-		memcpy(to, from, sizeof(uint64_t)); /* a pointer or a number: no call */
-	else if (to && size)
-		memcpy(to, from, size);
-}
-
-static void clear(void *at, size_t size)
-{
-	if (size == sizeof(uint64_t))
-		memset(at, 0, sizeof(uint64_t));
-	else
-		memset(at, 0, size);
-}
-
-static void buffer_put(struct strand_chan *chan, const void *element)
-{
-	copy(slot(chan, chan->count), element, chan->element_size);
-	chan->count++;
-}
-
-static void buffer_take(struct strand_chan *chan, void *ret_element)
-{
-	char *from = slot(chan, 0);
-
-	copy(ret_element, from, chan->element_size);
-	clear(from, chan->element_size); /* C4 */
-	chan->head = chan->head + 1 < chan->capacity ? chan->head + 1 : 0;
-	chan->count--;
-}
-
 /*
  * Where the public call that ends in a tail call of the function with this frame was called from.
  * Each frame between the user's code and the switch costs a mispredicted return when the task
@@ -206,55 +167,6 @@ static __attribute__((noinline)) int nil_wait(enum strand_wait_reason reason, st
 	return r < 0 ? r : wait_on_nothing(&info, deadline);
 }
 
-static inline int try_send(struct strand_chan *chan, const void *element, struct waiter **ret_peer)
-{
-	struct waiter *receiver;
-
-	if (chan->closed)
-		return -EPIPE;
-	receiver = waiter_take(&chan->receivers, 0);
-	if (receiver) {
-		copy(receiver->element, element, chan->element_size);
-		*ret_peer = receiver;
-		return 0;
-	}
-	if (chan->count == chan->capacity)
-		return -EAGAIN;
-	buffer_put(chan, element);
-	return 0;
-}
-
-static inline int try_recv(struct strand_chan *chan, void *ret_element, struct waiter **ret_peer)
-{
-	struct waiter *sender = waiter_take(&chan->senders, 0);
-
-	if (sender) {
-		*ret_peer = sender;
-		if (chan->capacity) {
-			buffer_take(chan, ret_element);
-			buffer_put(chan, sender->element);
-		} else {
-			copy(ret_element, sender->element, chan->element_size);
-		}
-		return 0;
-	}
-	if (chan->count) {
-		buffer_take(chan, ret_element);
-		return 0;
-	}
-	return chan->closed ? -EPIPE : -EAGAIN;
-}
-
-int chan_try_send(struct strand_chan *chan, const void *element, struct waiter **ret_peer)
-{
-	return try_send(chan, element, ret_peer);
-}
-
-int chan_try_recv(struct strand_chan *chan, void *ret_element, struct waiter **ret_peer)
-{
-	return try_recv(chan, ret_element, ret_peer);
-}
-
 int strand_chan_send(struct strand_chan *chan, const void *element, strand_time deadline)
 {
 	uintptr_t pc = (uintptr_t)__builtin_return_address(0);
@@ -266,7 +178,7 @@ int strand_chan_send(struct strand_chan *chan, const void *element, strand_time 
 	if (!chan)
 		return nil_wait(STRAND_WAIT_CHAN_SEND_NIL, deadline, pc, sp);
 	object_lock_take(&chan->object.lock);
-	r = try_send(chan, element, &receiver);
+	r = chan_try_send(chan, element, &receiver);
 	if (r == -EAGAIN)
 		return chan_wait(chan, &chan->senders, (void *)element, deadline, pc, sp);
 	if (r == 0 && probes_tracing())
@@ -288,7 +200,7 @@ int strand_chan_recv(struct strand_chan *chan, strand_time deadline, void *ret_e
 	if (!chan)
 		return nil_wait(STRAND_WAIT_CHAN_RECEIVE_NIL, deadline, pc, sp);
 	object_lock_take(&chan->object.lock);
-	r = try_recv(chan, ret_element, &sender);
+	r = chan_try_recv(chan, ret_element, &sender);
 	if (r == -EAGAIN)
 		return chan_wait(chan, &chan->receivers, ret_element, deadline, pc, sp);
 	if (r == 0 && probes_tracing())

@@ -40,14 +40,15 @@ static void sort_channels(struct selection *s)
 			at--;
 		if (at > 0 && s->order[at - 1] == chan)
 			continue;
-		memmove(&s->order[at + 1], &s->order[at],
-			(s->order_count - at) * sizeof(s->order[0]));
+		if (at < s->order_count)
+			memmove(&s->order[at + 1], &s->order[at],
+				(s->order_count - at) * sizeof(s->order[0]));
 		s->order[at] = chan;
 		s->order_count++;
 	}
 }
 
-static void lock_all(const struct selection *s)
+static inline void lock_all(const struct selection *s)
 {
 	for (size_t i = 0; i < s->order_count; i++)
 		object_lock_take(&s->order[i]->object.lock);

@@ -61,7 +61,7 @@ bool sleeper_interrupt(struct sleeper *sleeper, int result)
 	bool won = true;
 
 	if (sleeper->shared) {
-		won = !atomic_exchange(&sleeper->fired, true);
+		won = sleeper_fire(sleeper);
 		if (won) {
 			sleeper->waiter = NULL;
 			sleeper_claimed(sleeper, result);

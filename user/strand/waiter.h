@@ -162,6 +162,19 @@ static inline void sleeper_claimed(struct sleeper *sleeper, int result)
 		atomic_store_explicit(&sleeper->task->state, TASK_READY, memory_order_relaxed);
 }
 
+/* Of a shared one: are we the first? */
+static inline bool sleeper_fire(struct sleeper *sleeper)
+{
+	bool fired;
+
+	if (!solo_enter())
+		return !atomic_exchange(&sleeper->fired, true);
+	fired = atomic_load_explicit(&sleeper->fired, memory_order_relaxed);
+	atomic_store_explicit(&sleeper->fired, true, memory_order_relaxed);
+	solo_leave();
+	return !fired;
+}
+
 static inline void waiter_claim(struct waiter *waiter, int result)
 {
 	waiter_unlink(waiter);
@@ -176,7 +189,7 @@ static inline struct waiter *waiter_take(struct list *queue, int result)
 
 		waiter_unlink(waiter);
 		if (sleeper->shared) {
-			if (atomic_exchange(&sleeper->fired, true))
+			if (!sleeper_fire(sleeper))
 				continue;
 			sleeper->waiter = waiter;
 		}
