@@ -306,7 +306,7 @@ static enum strand_search_cause look_at_descriptors(struct leakgc_hands *h)
 			int fd = parse_fd(entry->name);
 
 			at += entry->size;
-			if (fd < 0 || fd == folder || is_own(h->runtime, fd))
+			if (fd < 0 || fd == folder || fd == h->own_fd || is_own(h->runtime, fd))
 				continue;
 			if (++seen > LEAKGC_DESCRIPTORS_MAX)
 				cause = STRAND_CAUSE_DESCRIPTORS;

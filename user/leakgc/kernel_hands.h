@@ -18,6 +18,7 @@ struct leakgc_hands {
 	char *buffer; /* working memory */
 	size_t buffer_size;
 	struct leakgc_range skip; /* shared memory of the search itself */
+	int own_fd;               /* the search's own userfaultfd, -1: none */
 	uint64_t uprobe_bytes;    /* found by copy_shared: mappings of the kernel's uprobes */
 	uint64_t detail;          /* descriptor, thread, address or errno behind the answer */
 };

@@ -95,6 +95,7 @@ int leakgc_session_new(const struct leakgc_runtime *runtime, const struct leakgc
 	s->mapping = (struct leakgc_range){lo, lo + size};
 	s->world.limits = limits;
 	s->world.without = without;
+	s->tracker.fd = -1;
 	s->world.arena = (struct leakgc_arena){lo + sizeof(*s), lo + size};
 	s->findings_size = limits->memory > MEMORY_MIN ? limits->memory : MEMORY_MIN;
 	s->findings = map(s->findings_size, MAP_SHARED);

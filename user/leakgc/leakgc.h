@@ -30,7 +30,8 @@
 #include <stdint.h>
 #include <strand/abi.h>
 
-struct leakgc_world; /* under construction during describe(); memory of the search */
+struct leakgc_page_run; /* memory.h */
+struct leakgc_world;    /* under construction during describe(); memory of the search */
 
 /* Where a stopped thread was. The area below sp_low of its stack is dead. */
 struct leakgc_thread {
@@ -38,6 +39,9 @@ struct leakgc_thread {
 	uintptr_t sp_low; /* lowest live address of its stack: red zone or signal frame included */
 			  /* (its registers are roots by themselves, wherever they were saved) */
 };
+
+/* While the runtime is frozen, whoever spawns a task may wait for it. */
+#define LEAKGC_SLICE_NS 300000
 
 /*
  * What the runtime gives. All functions run with every other thread stopped or
@@ -60,6 +64,26 @@ struct leakgc_runtime {
 	int (*describe)(void *context, struct leakgc_world *world,
 			const struct leakgc_thread *threads, size_t thread_count);
 
+	/*
+	 * For searches without a snapshot; NULL: every search takes one.
+	 *
+	 * describe_live() describes the same world between freeze() and thaw(), while threads run:
+	 * it is asked again and again as long as it returns 1, and should return after about
+	 * LEAKGC_SLICE_NS. What is in motion it describes as live. What it says of something that
+	 * is not live must have been true at some moment since the search began.
+	 *
+	 * describe_changes() is called when all threads have stopped: of what is still not live
+	 * (leakgc_world_next_open), what is not as it was described (leakgc_world_changed), who
+	 * can end its waits now (leakgc_world_add_*), and which memory under a mask holds user
+	 * data that no node names (leakgc_world_add_root). All masks are given again
+	 * (leakgc_world_keep_mask). What lies in
+	 * no written page is as it was.
+	 */
+	int (*describe_live)(void *context, struct leakgc_world *world);
+	int (*describe_changes)(void *context, struct leakgc_world *world,
+				const struct leakgc_thread *threads, size_t thread_count,
+				const struct leakgc_page_run *written, size_t written_count);
+
 	/* Descriptors of the runtime itself, whose content is known not to matter. */
 	const int *own_fds;
 	size_t own_fd_count;
@@ -67,7 +91,15 @@ struct leakgc_runtime {
 	int stop_signal; /* leakgc_stop_init() has installed its handler */
 };
 
+/* How the proof gets a view of memory as of one instant. */
+enum leakgc_method {
+	LEAKGC_METHOD_BEST,     /* as the pause demands and the kernel allows */
+	LEAKGC_METHOD_CLONE,    /* a snapshot, whose pause grows with the process */
+	LEAKGC_METHOD_TRACKING, /* the live memory, and once more what was written meanwhile */
+};
+
 struct leakgc_limits {
+	enum leakgc_method method;
 	int64_t stop_ns;        /* all threads must have stopped by then */
 	int64_t pause_ns;       /* predicted pause above this: not started */
 	int64_t time_ns;        /* whole search */
@@ -83,6 +115,7 @@ void leakgc_limits_default(struct leakgc_limits *ret_limits);
 typedef uint32_t leakgc_node;
 
 struct leakgc_task {
+	const void *cookie; /* the runtime's name of it, for describe_changes() */
 	uint64_t id;
 	uint64_t generation;
 	uint64_t object_name; /* for the report: the address of what it waits on, or 0 */
@@ -96,6 +129,7 @@ struct leakgc_task {
 };
 
 struct leakgc_object {
+	const void *cookie;
 	uintptr_t lo; /* a pointer into [lo, hi] reaches it: in an array of objects, leave a */
 	uintptr_t hi; /* byte between them, or a pointer to one reaches the one before, too */
 	uintptr_t content_lo; /* user data in it, scanned when it is reached; may be empty */
@@ -130,6 +164,35 @@ int leakgc_world_add_reach(struct leakgc_world *w, leakgc_node task, leakgc_node
  * scanned only where a node's stack, data or content lies in it.
  */
 int leakgc_world_mask(struct leakgc_world *w, uintptr_t lo, uintptr_t hi);
+
+/* ---- in describe_live() and describe_changes() only ------------------------------- */
+
+/* Copy memory that may be unmapped at any moment. Returns 0 or -EFAULT. */
+int leakgc_world_read(struct leakgc_world *w, const void *from, void *to, size_t length);
+
+/* Is the node the one that was described with this cookie? Any number may be asked about. */
+bool leakgc_world_is_node(const struct leakgc_world *w, leakgc_node node, const void *cookie);
+
+bool leakgc_world_is_open(const struct leakgc_world *w, leakgc_node node); /* not live */
+
+/*
+ * leakgc_world_next_open - the next node that is not live, in no order.
+ * @at  0 at first. Returns its cookie, or NULL at the end.
+ */
+const void *leakgc_world_next_open(struct leakgc_world *w, size_t *at, leakgc_node *ret_node);
+
+void leakgc_world_task_of(const struct leakgc_world *w, leakgc_node node, uint64_t *ret_id,
+			  uint64_t *ret_generation);
+struct leakgc_object leakgc_world_object_of(const struct leakgc_world *w, leakgc_node node);
+
+/* It is no longer what was described: live. */
+void leakgc_world_changed(struct leakgc_world *w, leakgc_node node);
+
+/* [lo, hi) holds user data, whatever masks and nodes say. */
+int leakgc_world_add_root(struct leakgc_world *w, uintptr_t lo, uintptr_t hi);
+
+/* This mask still holds. A mask that is not given again holds no longer. */
+void leakgc_world_keep_mask(struct leakgc_world *w, uintptr_t lo, uintptr_t hi);
 
 /* The limits of this search, e.g. min_age_ns. */
 const struct leakgc_limits *leakgc_world_limits(const struct leakgc_world *w);

@@ -10,41 +10,17 @@
 #include "leakgc/memory.h"
 
 #include <errno.h>
-#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "leakgc/guarded.h"
 #include "leakgc/syscall.h"
 
-/* linux/fs.h of Debian 12 is older than the call. */
-struct pm_scan_argument {
-	uint64_t size;
-	uint64_t flags;
-	uint64_t start;
-	uint64_t end;
-	uint64_t walk_end;
-	uint64_t vec;
-	uint64_t vec_len;
-	uint64_t max_pages;
-	uint64_t category_inverted;
-	uint64_t category_mask;
-	uint64_t category_anyof_mask;
-	uint64_t return_mask;
-};
-
-#define PAGEMAP_SCAN_REQUEST _IOWR('f', 16, struct pm_scan_argument)
-
-#define CATEGORY_FILE        (1u << 2)
-#define CATEGORY_PRESENT     (1u << 3)
-#define CATEGORY_SWAPPED     (1u << 4)
-#define CATEGORY_ZERO        (1u << 5)
-#define CATEGORY_GUARD       (1u << 8) /* Linux 6.16; before that a guard is just "swapped" */
-
 /* Bits of an entry of /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst. */
-#define ENTRY_PRESENT        (1ULL << 63)
-#define ENTRY_SWAPPED        (1ULL << 62)
-#define ENTRY_FILE           (1ULL << 61)
-#define ENTRY_GUARD          (1ULL << 58) /* Linux 6.15 */
+#define ENTRY_PRESENT (1ULL << 63)
+#define ENTRY_SWAPPED (1ULL << 62)
+#define ENTRY_FILE    (1ULL << 61)
+#define ENTRY_GUARD   (1ULL << 58) /* Linux 6.15 */
 
 void leakgc_memory_init(struct leakgc_memory *m, enum leakgc_memory_kind kind)
 {
@@ -83,8 +59,8 @@ int leakgc_memory_regions(struct leakgc_memory *m, char *buffer, size_t size, le
 }
 
 /*
- * process_vm_readv stops at memory that the program may not read; /proc/.../mem
- * reads that too, and is there where a seccomp filter forbids the former.
+ * A plain copy and process_vm_readv stop at memory that the program may not read; /proc/.../mem
+ * reads that too, and is there where a seccomp filter forbids the latter.
  */
 int leakgc_memory_read(struct leakgc_memory *m, uintptr_t address, void *buffer, size_t length)
 {
@@ -93,8 +69,13 @@ int leakgc_memory_read(struct leakgc_memory *m, uintptr_t address, void *buffer,
 	while (done < length) {
 		struct iovec to = {(char *)buffer + done, length - done};
 		struct iovec from = {(void *)(address + done), length - done};
-		long n = LEAKGC_SYS6(SYS_process_vm_readv, m->pid, &to, 1, &from, 1, 0);
+		long n;
 
+		if (m->guarded)
+			n = (long)(to.iov_len -
+				   leakgc_copy(to.iov_base, from.iov_base, to.iov_len));
+		else
+			n = LEAKGC_SYS6(SYS_process_vm_readv, m->pid, &to, 1, &from, 1, 0);
 		if (n <= 0) {
 			size_t rest = m->page_size - (address + done) % m->page_size;
 
@@ -111,11 +92,11 @@ int leakgc_memory_read(struct leakgc_memory *m, uintptr_t address, void *buffer,
 
 static bool holds_data(uint64_t categories, bool files)
 {
-	if (categories & CATEGORY_GUARD)
+	if (categories & LEAKGC_PAGE_GUARD)
 		return false;
-	if ((categories & CATEGORY_ZERO) && !(categories & CATEGORY_SWAPPED))
+	if ((categories & LEAKGC_PAGE_ZERO) && !(categories & LEAKGC_PAGE_SWAPPED))
 		return false;
-	return files || !(categories & CATEGORY_FILE) || (categories & CATEGORY_SWAPPED);
+	return files || !(categories & LEAKGC_PAGE_FILE) || (categories & LEAKGC_PAGE_SWAPPED);
 }
 
 static int keep_data(struct leakgc_memory *m, long count, bool files)
@@ -131,16 +112,16 @@ static int keep_data(struct leakgc_memory *m, long count, bool files)
 static long scan_call(struct leakgc_memory *m, uintptr_t lo, uintptr_t hi, uint64_t return_mask,
 		      uintptr_t *ret_end)
 {
-	struct pm_scan_argument a = {
+	struct leakgc_page_scan a = {
 		.size = sizeof(a),
 		.start = lo,
 		.end = hi,
 		.vec = (uintptr_t)m->runs,
 		.vec_len = LEAKGC_PAGE_RUNS,
-		.category_anyof_mask = CATEGORY_PRESENT | CATEGORY_SWAPPED,
+		.category_anyof_mask = LEAKGC_PAGE_PRESENT | LEAKGC_PAGE_SWAPPED,
 		.return_mask = return_mask,
 	};
-	long n = LEAKGC_SYS3(SYS_ioctl, m->pagemap_fd, PAGEMAP_SCAN_REQUEST, &a);
+	long n = LEAKGC_SYS3(SYS_ioctl, m->pagemap_fd, LEAKGC_PAGEMAP_SCAN, &a);
 
 	if (n >= 0)
 		*ret_end = a.walk_end;
@@ -169,10 +150,10 @@ static long read_entries(struct leakgc_memory *m, uintptr_t lo, uintptr_t hi, ui
 		m->runs[count++] = (struct leakgc_page_run){
 			.lo = at,
 			.hi = at + m->page_size,
-			.categories = (entries[i] & ENTRY_PRESENT ? CATEGORY_PRESENT : 0) |
-				      (entries[i] & ENTRY_SWAPPED ? CATEGORY_SWAPPED : 0) |
-				      (entries[i] & ENTRY_FILE ? CATEGORY_FILE : 0) |
-				      (entries[i] & ENTRY_GUARD ? CATEGORY_GUARD : 0),
+			.categories = (entries[i] & ENTRY_PRESENT ? LEAKGC_PAGE_PRESENT : 0) |
+				      (entries[i] & ENTRY_SWAPPED ? LEAKGC_PAGE_SWAPPED : 0) |
+				      (entries[i] & ENTRY_FILE ? LEAKGC_PAGE_FILE : 0) |
+				      (entries[i] & ENTRY_GUARD ? LEAKGC_PAGE_GUARD : 0),
 		};
 	}
 	*ret_end = lo + (uintptr_t)n * m->page_size;
@@ -181,11 +162,12 @@ static long read_entries(struct leakgc_memory *m, uintptr_t lo, uintptr_t hi, ui
 
 int leakgc_memory_runs(struct leakgc_memory *m, uintptr_t *address, uintptr_t hi, bool files)
 {
-	uint64_t known = CATEGORY_FILE | CATEGORY_PRESENT | CATEGORY_SWAPPED | CATEGORY_ZERO;
+	uint64_t known =
+		LEAKGC_PAGE_FILE | LEAKGC_PAGE_PRESENT | LEAKGC_PAGE_SWAPPED | LEAKGC_PAGE_ZERO;
 	uintptr_t end = *address;
 	long n;
 
-	n = scan_call(m, *address, hi, known | CATEGORY_GUARD, &end);
+	n = scan_call(m, *address, hi, known | LEAKGC_PAGE_GUARD, &end);
 	if (n == -EINVAL)
 		n = scan_call(m, *address, hi, known, &end);
 	if (n < 0)

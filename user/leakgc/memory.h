@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 
 #include "leakgc/maps.h"
 
@@ -21,6 +22,34 @@ struct leakgc_page_run { /* as PAGEMAP_SCAN writes it (linux/fs.h, struct page_r
 	uint64_t categories;
 };
 
+/* PAGEMAP_SCAN of Linux 6.7; linux/fs.h of Debian 12 is older. */
+struct leakgc_page_scan {
+	uint64_t size;
+	uint64_t flags; /* LEAKGC_SCAN_* */
+	uint64_t start;
+	uint64_t end;
+	uint64_t walk_end;
+	uint64_t vec;
+	uint64_t vec_len;
+	uint64_t max_pages;
+	uint64_t category_inverted;
+	uint64_t category_mask; /* LEAKGC_PAGE_* */
+	uint64_t category_anyof_mask;
+	uint64_t return_mask;
+};
+
+#define LEAKGC_PAGEMAP_SCAN     _IOWR('f', 16, struct leakgc_page_scan)
+
+#define LEAKGC_SCAN_PROTECT     (1u << 0) /* PM_SCAN_WP_MATCHING */
+#define LEAKGC_SCAN_CHECK_ASYNC (1u << 1)
+
+#define LEAKGC_PAGE_WRITTEN     (1u << 1)
+#define LEAKGC_PAGE_FILE        (1u << 2)
+#define LEAKGC_PAGE_PRESENT     (1u << 3)
+#define LEAKGC_PAGE_SWAPPED     (1u << 4)
+#define LEAKGC_PAGE_ZERO        (1u << 5)
+#define LEAKGC_PAGE_GUARD       (1u << 8) /* Linux 6.16; before that a guard is just "swapped" */
+
 enum leakgc_memory_kind {
 	LEAKGC_MEMORY_SNAPSHOT, /* does not change, but lacks what a clone does not inherit */
 	LEAKGC_MEMORY_LIVE,     /* changes: what was written meanwhile is looked at again */
@@ -29,6 +58,7 @@ enum leakgc_memory_kind {
 /* Opened where it is used: the snapshot has a process id of its own. */
 struct leakgc_memory {
 	enum leakgc_memory_kind kind;
+	bool guarded; /* leakgc_guard() was called in this process */
 	int pid;
 	int mem_fd;     /* /proc/self/mem */
 	int pagemap_fd; /* /proc/self/pagemap */

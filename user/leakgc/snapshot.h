@@ -1,42 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* One search from the stop to the end of the searching child. */
+/* The search of a snapshot: a clone that was taken while all threads stood still. */
 #ifndef LEAKGC_SNAPSHOT_H
 #define LEAKGC_SNAPSHOT_H
 
-#include "leakgc/kernel_hands.h"
-#include "leakgc/leakgc.h"
-#include "leakgc/memory.h"
-#include "leakgc/search.h"
-#include "leakgc/world.h"
-
-#define LEAKGC_OWN_RANGES 3
-
-/* All that a search needs, made before anything is stopped. */
-struct leakgc_session {
-	const struct leakgc_runtime *runtime;
-	const struct leakgc_limits *limits;
-	const volatile int *cancel;
-	struct leakgc_world world;
-	struct leakgc_memory memory;          /* of the target */
-	struct leakgc_memory snapshot_memory; /* of the child */
-	struct leakgc_thread *threads;        /* LEAKGC_THREADS_MAX, as world.root_ranges */
-	size_t thread_count;
-	unsigned char *chunk; /* LEAKGC_CHUNK */
-	unsigned char *copies;
-	struct leakgc_range mapping; /* the private memory of the search, this structure included */
-	struct leakgc_findings *findings; /* shared with the child */
-	size_t findings_size;
-	struct leakgc_range own[LEAKGC_OWN_RANGES];
-	uint64_t uprobe_bytes;      /* mappings of the kernel that no snapshot holds */
-	uint64_t inheritable_bytes; /* mapped at the stop, without those */
-	int parent_pid;
-};
-
-/* Make a session, or return -errno and leave ret_session alone. */
-int leakgc_session_new(const struct leakgc_runtime *runtime, const struct leakgc_limits *limits,
-		       const volatile int *cancel, unsigned without,
-		       struct leakgc_session **ret_session);
-void leakgc_session_free(struct leakgc_session *session); /* NULL is allowed */
+#include "leakgc/session.h"
 
 /*
  * leakgc_snapshot_search - stop, look at the kernel's hands, clone, let go, wait.

@@ -44,6 +44,7 @@ int leakgc_world_seal(struct leakgc_world *w)
 				    ((size_t)w->node_count + w->block_room) * sizeof(*w->work));
 	if (!w->work)
 		return -ENOMEM;
+	w->sealed = true;
 	for (uint32_t i = 0; i < w->node_count; i++) {
 		if (leakgc_world_is_live(w, i))
 			w->work[w->work_count++] = i;
@@ -94,6 +95,7 @@ int leakgc_world_add_task(struct leakgc_world *w, const struct leakgc_task *task
 
 	if (r < 0)
 		return r;
+	info->cookie = task->cookie;
 	info->body = (struct leakgc_range){task->stack_lo, task->stack_hi};
 	info->content = (struct leakgc_range){task->data_lo, task->data_hi};
 	info->id = task->id;
@@ -121,6 +123,7 @@ int leakgc_world_add_object(struct leakgc_world *w, const struct leakgc_object *
 
 	if (r < 0)
 		return r;
+	info->cookie = object->cookie;
 	info->body = (struct leakgc_range){object->lo, object->hi};
 	info->content = (struct leakgc_range){object->content_lo, object->content_hi};
 	info->object_name = object->name ? object->name : object->lo;
@@ -139,6 +142,11 @@ static int add_edge(struct leakgc_world *w, uint32_t from, uint32_t to, enum lea
 	struct leakgc_node_info *info = &w->nodes[from];
 	struct leakgc_edge *edge;
 
+	/* Once the world is sealed, the edges of what was LIVE before have been followed. */
+	if (w->sealed && leakgc_world_is_live(w, from)) {
+		leakgc_world_mark_from(w, from, to);
+		return 0;
+	}
 	if (w->edge_count == COUNT_MAX)
 		return -ENOMEM;
 	edge = leakgc_arena_take_top(&w->arena, sizeof(*edge));

@@ -5,6 +5,7 @@
 
 #include "leakgc/arena.h"
 #include "leakgc/leakgc.h"
+#include "leakgc/memory.h"
 
 /*
  * The treatments of the soundness holes that a test can switch off, to show
@@ -34,6 +35,9 @@ enum leakgc_treatment {
 	LEAKGC_WITHOUT_INTERIOR = 1 << 20,   /* pointers into the middle of blocks */
 	LEAKGC_WITHOUT_EMBEDDING = 1 << 21,  /* objects that are part of a block */
 	LEAKGC_WITHOUT_GIVING_UP = 1 << 22,  /* chains of blocks that are too long */
+	LEAKGC_WITHOUT_RESCAN = 1 << 23,     /* pages written while the search ran */
+	LEAKGC_WITHOUT_CHANGES = 1 << 24,    /* tasks and objects that have moved since */
+	LEAKGC_WITHOUT_FRINGES = 1 << 25,    /* words half in a written page */
 	LEAKGC_WITHOUT_MANGLED = 1 << 23,    /* what setjmp() hides */
 };
 
@@ -62,6 +66,7 @@ struct leakgc_node_info {
 	uint64_t generation;
 	uint64_t object_name;
 	uint64_t root;
+	const void *cookie;
 	uint32_t first_edge; /* LEAKGC_NO_EDGE: none */
 	uint32_t live_from;  /* LIVE: the node that made it so, LEAKGC_NO_NODE: a root */
 	uint8_t flags;
@@ -116,6 +121,15 @@ struct leakgc_world {
 	struct leakgc_range *root_ranges; /* roots even where masked: registers */
 	size_t root_range_count;
 
+	struct leakgc_memory *memory; /* for leakgc_world_read() */
+	bool sealed;
+	uint32_t *open; /* nodes that were not LIVE when the world stopped */
+	size_t open_count;
+	struct leakgc_range *roots; /* masked no longer */
+	size_t root_count, root_room;
+	uint64_t *kept; /* a bit per mask */
+	size_t next_kept;
+
 	uint32_t *work; /* nodes that became LIVE and whose edges were not followed yet */
 	uint32_t work_count;
 	uint64_t candidates_open;
@@ -126,6 +140,12 @@ int leakgc_world_begin(struct leakgc_world *w);
 
 /* Described: make room for the work list, and for heap blocks if asked to. -ENOMEM. */
 int leakgc_world_seal(struct leakgc_world *w);
+
+/* Before describe_changes(): list what is not LIVE. -ENOMEM. */
+int leakgc_world_list_open(struct leakgc_world *w);
+
+/* After it: what masks and nodes no longer say is root memory. -ENOMEM. */
+int leakgc_world_end_changes(struct leakgc_world *w);
 
 /* A heap block, after the seal. false: there is no room for more. */
 bool leakgc_world_add_block(struct leakgc_world *w, uintptr_t lo, uintptr_t hi, uint32_t *ret_node);
