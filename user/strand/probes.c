@@ -5,8 +5,6 @@
 #include <stddef.h>
 #include <strand.h>
 
-#include "strand/sanitizers.h"
-
 _Static_assert(sizeof(struct strand_rec_spawn) == 64, "64-byte class");
 _Static_assert(sizeof(struct strand_rec_exit) == 64, "64-byte class");
 _Static_assert(sizeof(struct strand_rec_park) == 128, "64-byte class");
@@ -30,11 +28,3 @@ struct strand_descriptor strand_descriptor __attribute__((section(".data"))) = {
 	.control_fd = -1,
 	.build = "strand " STRAND_VERSION,
 };
-
-bool strand_probes_deadly;
-
-/* Before the program's own constructors: they may make channels. */
-static __attribute__((constructor(101))) void look_for_valgrind(void)
-{
-	strand_probes_deadly = runs_on_valgrind();
-}

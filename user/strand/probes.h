@@ -19,6 +19,9 @@
 
 extern volatile unsigned short strand_probe_semaphore __attribute__((visibility("hidden")));
 extern struct strand_descriptor strand_descriptor;
+extern const struct strand_note strand_probe_note __attribute__((visibility("hidden")));
+
+/* To call one would end the program: under Valgrind, or in a child (probes_fork.c). */
 extern bool strand_probes_deadly __attribute__((visibility("hidden")));
 
 void strand_probe_spawn(const struct strand_rec_spawn *record);
