@@ -51,6 +51,26 @@ static inline void test_report(const char *file, int line, const char *what, lon
 			wanted);
 }
 
+/* In a build with ThreadSanitizer; tests that it cannot run are skipped there. */
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifndef UNDER_TSAN
+#define UNDER_TSAN 0
+#endif
+
+#define SKIP_UNDER_TSAN(why)                        \
+	do {                                        \
+		if (UNDER_TSAN) {                   \
+			print_message("%s\n", why); \
+			skip();                     \
+		}                                   \
+	} while (0)
+
 static inline void set_workers(int workers)
 {
 	char text[16];

@@ -31,7 +31,10 @@ static int start_anew(void **state)
 
 static void note(int who)
 {
-	order[ordered++ % 32] = who;
+	/* Two readers may be at it at once. */
+	int at = __atomic_fetch_add(&ordered, 1, __ATOMIC_SEQ_CST);
+
+	order[at % 32] = who;
 }
 
 static void go(void (*fn)(void *), intptr_t arg)

@@ -46,7 +46,8 @@ static inline bool probes_observed(void)
 /* Full tracing: every event, at once. */
 static inline bool probes_tracing(void)
 {
-	return probes_observed() && strand_descriptor.threshold_ns == 0;
+	return probes_observed() &&
+	       __atomic_load_n(&strand_descriptor.threshold_ns, __ATOMIC_RELAXED) == 0;
 }
 
 #define PROBE_HEADER(which, record)                                                      \

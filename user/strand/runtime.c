@@ -218,7 +218,7 @@ static int runtime_new(struct runtime **ret_runtime)
 static void describe_runtime(const struct runtime *rt)
 {
 	strand_descriptor.workers = rt->worker_count;
-	strand_descriptor.threshold_ns = DEFAULT_THRESHOLD;
+	__atomic_store_n(&strand_descriptor.threshold_ns, DEFAULT_THRESHOLD, __ATOMIC_RELAXED);
 	strand_descriptor.task_end_pc = (uintptr_t)switch_task_end_pc;
 	strand_descriptor.pid = getpid();
 }
