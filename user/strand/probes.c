@@ -14,8 +14,9 @@ _Static_assert(sizeof(struct strand_rec_chan) == 64, "64-byte class");
 _Static_assert(sizeof(struct strand_rec_scan_done) == 64, "64-byte class");
 _Static_assert(sizeof(struct strand_command) == 64, "atomic in a pipe");
 _Static_assert(sizeof(struct strand_report_task) == 64, "64-byte class");
-/* probes.inc spells this size out. */
+/* probes.inc spells these out. */
 _Static_assert(sizeof(struct strand_note) == 160, "the note in probes.inc");
+_Static_assert(STRAND_ABI_MAJOR == 1 && STRAND_ABI_MINOR == 1, "the note in probes.inc");
 
 /* In .probes, where tools look for semaphores, and in file-backed memory, where uprobes need it. */
 volatile unsigned short strand_probe_semaphore __attribute__((section(".probes"))) = 0;
