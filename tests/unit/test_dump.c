@@ -9,7 +9,7 @@
 
 static char text[1 << 20]; /* of the last dump */
 
-static int dump(unsigned flags)
+static __attribute__((noinline)) int dump(unsigned flags)
 {
 	int fd = memfd_create("dump", MFD_CLOEXEC), r = strand_dump(fd, flags);
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);

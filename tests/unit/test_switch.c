@@ -455,7 +455,7 @@ static void backtrace_by_gdb(char *ret_text, size_t size)
 /* A debugger sees a parked task's stack from the switch up to the entry code, and no further. */
 static void test_gdb_walks_a_parked_stack(void **state)
 {
-	static const char *const wanted[] = {"switch_stack", "strand_chan_recv", "park_here",
+	static const char *const wanted[] = {"switch_stack", "chan_wait", "park_here",
 					     "parked_entry", "switch_enter"};
 	static char text[65536];
 	const char *at;

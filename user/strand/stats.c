@@ -83,7 +83,7 @@ static void count_stacks(struct strand_stats *s, struct runtime *rt)
 	lock_release(&rt->stacks.lock);
 	lock_release(&rt->tasks.lock);
 	for (unsigned i = 0; i < rt->worker_count; i++)
-		unused += PEEK(rt->workers[i]->own_free_count);
+		unused += atomic_load(&rt->workers[i]->own_free_count);
 	s->stacks_used = made + special - unused;
 	s->stacks_free = unused;
 	s->stack_bytes = made * STACK_DEFAULT_SIZE + special_size;
