@@ -33,6 +33,8 @@ static int make_maps(void **state)
 		*state = NULL; /* each test skips */
 		return 0;
 	}
+	maps.sites = bpf_map_create(BPF_MAP_TYPE_HASH, "sites", sizeof(struct site_key),
+				    sizeof(struct site_stats), 64, NULL);
 	maps.processes = bpf_map_create(BPF_MAP_TYPE_HASH, "processes", 4,
 					sizeof(struct process_account), 64, NULL);
 	maps.wanted = bpf_map_create(BPF_MAP_TYPE_HASH, "wanted", 4, 8, 64, NULL);
@@ -40,7 +42,8 @@ static int make_maps(void **state)
 				       sizeof(struct global_counters), 1, NULL);
 	maps.events = -1;
 	*state = &maps;
-	return maps.waiting < 0 || maps.processes < 0 || maps.wanted < 0 || maps.counters < 0;
+	return maps.waiting < 0 || maps.sites < 0 || maps.processes < 0 || maps.wanted < 0 ||
+	       maps.counters < 0;
 }
 
 static int close_maps(void **state)
@@ -50,6 +53,7 @@ static int close_maps(void **state)
 	if (!maps)
 		return 0;
 	close(maps->waiting);
+	close(maps->sites);
 	close(maps->processes);
 	close(maps->wanted);
 	close(maps->counters);

@@ -378,15 +378,14 @@ static void test_a_park_after_the_search_began_has_no_verdict(void **state)
 	struct search_verdict verdict = {
 		.task = 7, .generation = 3, .verdict = STRAND_VERDICT_LEAKED};
 	struct search s = {.verdicts = &verdict, .verdict_count = 1, .stopped_ns = 500};
-	struct model_task t = {0};
 
 	(void)state;
 	from.task.since_ns = 500 + SECOND;
-	search_apply(&s, &from, &t);
-	assert_int_equal(t.state, MODEL_WAITING);
+	assert_null(search_find(&s, &from));
 	from.task.since_ns = 500;
-	search_apply(&s, &from, &t);
-	assert_int_equal(t.state, MODEL_LEAKED);
+	assert_ptr_equal(search_find(&s, &from), &verdict);
+	from.task.generation++;
+	assert_null(search_find(&s, &from));
 }
 
 static void test_a_search_of_an_unknown_pid_is_refused(void **state)

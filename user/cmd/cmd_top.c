@@ -79,7 +79,7 @@ static int refresh(struct top *t)
 {
 	const struct view_style style = terminal_style(t->options.colour);
 	struct model m;
-	int status = session_snapshot(&t->session, &m);
+	int status = session_overview(&t->session, &m);
 
 	if (status)
 		return status;

@@ -13,16 +13,22 @@
 #include "cmd/interrupt.h"
 #include "view/escape.h"
 
-#define MILLISECOND    INT64_C(1000000)
-#define SECOND         INT64_C(1000000000)
-#define THRESHOLD      (10 * MILLISECOND)
-#define SETTLE         (THRESHOLD + 100 * MILLISECOND) /* announcements come with a sweep after HELLO */
-#define SEARCH_TIMEOUT (15 * SECOND)
+#define MILLISECOND     INT64_C(1000000)
+#define SECOND          INT64_C(1000000000)
+#define THRESHOLD       (10 * MILLISECOND)
+#define SETTLE          (THRESHOLD + 100 * MILLISECOND) /* announcements come with a sweep after HELLO */
+#define SEARCH_TIMEOUT  (15 * SECOND)
+
+/* Limits of the rules of suspicion. */
+#define SUSPECT_AGE     (600 * SECOND)
+#define SUSPECT_CROWD   10000
+#define SUSPECT_GROWING 3
+
 /*
  * A signal that comes just before the observer goes to sleep is noticed only when it wakes: after
  * this at the latest.
  */
-#define SLICE          (200 * MILLISECOND)
+#define SLICE           (200 * MILLISECOND)
 
 int64_t session_now(void)
 {
@@ -50,6 +56,9 @@ int session_open(struct session *s, const struct scope *scope)
 	const struct observer_options options = {
 		.threshold_ns = THRESHOLD,
 		.scope = *scope,
+		.suspects = {.age_ns = SUSPECT_AGE,
+			     .crowd = SUSPECT_CROWD,
+			     .growing = SUSPECT_GROWING},
 		.stacks = true,
 	};
 	char line[ESCAPE_ROOM];
@@ -107,6 +116,13 @@ int session_search(struct session *s)
 	if (r < 0 && r != -EINTR && r != -ESRCH)
 		return fail("search for leaks", r);
 	return signalled();
+}
+
+int session_overview(struct session *s, struct model *ret_model)
+{
+	int r = observer_overview(s->observer, ret_model);
+
+	return r ? fail("take a snapshot", r) : CMD_OK;
 }
 
 int session_snapshot(struct session *s, struct model *ret_model)

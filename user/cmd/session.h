@@ -29,7 +29,9 @@ int session_open(struct session *s, const struct scope *scope);
 void session_close(struct session *s);
 int session_run(struct session *s, int64_t until_ns);
 int session_search(struct session *s);
+/* Every task; or one for each site, which stands for the others. */
 int session_snapshot(struct session *s, struct model *ret_model);
+int session_overview(struct session *s, struct model *ret_model);
 
 /* How many processes are observed (their waiting tasks are seen). */
 size_t session_observed(const struct model *m);

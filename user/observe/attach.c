@@ -216,6 +216,7 @@ struct collect_maps attacher_maps(const struct attacher *a)
 {
 	return (struct collect_maps){
 		.waiting = bpf_map__fd(a->skeleton->maps.waiting),
+		.sites = bpf_map__fd(a->skeleton->maps.sites),
 		.processes = bpf_map__fd(a->skeleton->maps.processes),
 		.wanted = bpf_map__fd(a->skeleton->maps.wanted),
 		.counters = bpf_map__fd(a->skeleton->maps.counters),

@@ -28,6 +28,7 @@ struct attach_options {
 /* The maps that collect reads. Borrowed from the attacher. */
 struct collect_maps {
 	int waiting;
+	int sites;
 	int processes;
 	int wanted;
 	int counters;

@@ -2,7 +2,7 @@
 /*
  * Reads the BPF maps: waiting tasks, accounts of processes, losses, events.
  *
- * C1. The waiting map is read before the accounts. An account is made before the
+ * C1. The waiting map and the sites are read before the accounts. An account is made before the
  *     first entry of its instance, so an entry whose instance has no account by
  *     then belongs to a life that has ended, and may be deleted. The other order
  *     would delete tasks of processes that appear in between.
@@ -64,25 +64,38 @@ static int copy_append(struct map_copy *copy, const void *keys, const void *valu
 	return 0;
 }
 
-/* -EOPNOTSUPP or -EINVAL at the first call: the kernel has no batches (before 5.6). */
-static int read_batches(int map, struct map_copy *copy)
+/* What is done with each batch that was read. */
+struct map_reader {
+	int map;
+	size_t key_size, value_size, max_entries;
+	int (*take)(void *context, const void *keys, const void *values, size_t count);
+	void *context;
+};
+
+static int append_batch(void *context, const void *keys, const void *values, size_t count)
 {
-	uint8_t *keys = calloc(BATCH, copy->key_size);
-	uint8_t *values = calloc(BATCH, copy->value_size);
+	return copy_append(context, keys, values, count);
+}
+
+/* -EOPNOTSUPP or -EINVAL at the first call: the kernel has no batches (before 5.6). */
+static int read_batches(const struct map_reader *r)
+{
+	uint8_t *keys = calloc(BATCH, r->key_size);
+	uint8_t *values = calloc(BATCH, r->value_size);
 	uint32_t position = 0;
 	bool first = true;
 	int error = keys && values ? 0 : -ENOMEM;
 
 	while (!error) {
 		uint32_t count = BATCH;
-		int result = bpf_map_lookup_batch(map, first ? NULL : &position, &position, keys,
+		int result = bpf_map_lookup_batch(r->map, first ? NULL : &position, &position, keys,
 						  values, &count, NULL);
 
 		if (result && result != -ENOENT) {
 			error = result;
 			break;
 		}
-		error = copy_append(copy, keys, values, count);
+		error = r->take(r->context, keys, values, count);
 		first = false;
 		if (result == -ENOENT) /* the end; what came with it counts */
 			break;
@@ -96,20 +109,21 @@ static int read_batches(int map, struct map_copy *copy)
  * A key that is deleted while we stand on it sends us back to the start: elements may come
  * twice (sort_unique drops them) and the number of steps is bounded.
  */
-static int read_one_by_one(int map, size_t steps, struct map_copy *copy)
+static int read_one_by_one(const struct map_reader *r)
 {
-	uint8_t *key = calloc(2, copy->key_size);
-	uint8_t *value = calloc(1, copy->value_size);
+	uint8_t *key = calloc(2, r->key_size);
+	uint8_t *value = calloc(1, r->value_size);
+	size_t steps = 2 * r->max_entries;
 	uint8_t *previous = NULL;
 	int error = key && value ? 0 : -ENOMEM;
 
 	while (!error && steps--) {
-		uint8_t *next = previous == key ? key + copy->key_size : key;
+		uint8_t *next = previous == key ? key + r->key_size : key;
 
-		if (bpf_map_get_next_key(map, previous, next))
+		if (bpf_map_get_next_key(r->map, previous, next))
 			break;
-		if (!bpf_map_lookup_elem(map, next, value))
-			error = copy_append(copy, next, value, 1);
+		if (!bpf_map_lookup_elem(r->map, next, value))
+			error = r->take(r->context, next, value, 1);
 		previous = next;
 	}
 	free(key);
@@ -141,6 +155,23 @@ static int compare_tasks(const void *a, const void *b)
 	return (x->task > y->task) - (x->task < y->task);
 }
 
+int collect_compare_sites(const struct site_key *a, const struct site_key *b)
+{
+	const uint64_t x[] = {a->tgid, a->instance, a->pc, a->created_pc, a->fn, a->reason};
+	const uint64_t y[] = {b->tgid, b->instance, b->pc, b->created_pc, b->fn, b->reason};
+
+	for (size_t i = 0; i < sizeof(x) / sizeof(x[0]); i++)
+		if (x[i] != y[i])
+			return x[i] < y[i] ? -1 : 1;
+	return 0;
+}
+
+static int compare_sites(const void *a, const void *b)
+{
+	return collect_compare_sites(&((const struct collected_site *)a)->key,
+				     &((const struct collected_site *)b)->key);
+}
+
 static size_t sort_unique(uint8_t *records, size_t count, size_t size,
 			  int (*compare)(const void *a, const void *b))
 {
@@ -160,11 +191,19 @@ static size_t sort_unique(uint8_t *records, size_t count, size_t size,
 
 static int read_map(int map, size_t max_entries, struct map_copy *copy)
 {
-	int error = read_batches(map, copy);
+	const struct map_reader reader = {
+		.map = map,
+		.key_size = copy->key_size,
+		.value_size = copy->value_size,
+		.max_entries = max_entries,
+		.take = append_batch,
+		.context = copy,
+	};
+	int error = read_batches(&reader);
 
 	if (error == -EINVAL || error == -EOPNOTSUPP || error == -ENOSPC) {
 		copy->count = 0;
-		error = read_one_by_one(map, 2 * max_entries, copy);
+		error = read_one_by_one(&reader);
 	}
 	return error;
 }
@@ -208,6 +247,23 @@ static int read_waiting(int map, struct collected *c)
 	return error;
 }
 
+_Static_assert(sizeof(struct collected_site) == sizeof(struct site_key) + sizeof(struct site_stats),
+	       "a record of the copy");
+
+static int read_sites(int map, struct collected *c)
+{
+	struct map_copy copy = {
+		.key_size = sizeof(struct site_key),
+		.value_size = sizeof(struct site_stats),
+	};
+	int error = read_map(map, SITES_MAX, &copy);
+
+	c->sites = (struct collected_site *)copy.records;
+	c->site_count =
+		sort_unique(copy.records, copy.count, sizeof(struct collected_site), compare_sites);
+	return error;
+}
+
 static int read_processes(int map, struct collected *c)
 {
 	struct map_copy copy = {
@@ -233,11 +289,14 @@ static int read_processes(int map, struct collected *c)
 	return 0;
 }
 
-int collect_read(const struct collect_maps *maps, struct collected *ret_collected)
+static int read_all(const struct collect_maps *maps, bool with_tasks,
+		    struct collected *ret_collected)
 {
 	struct collected c = {0};
-	int error = read_waiting(maps->waiting, &c); /* C1: first */
+	int error = with_tasks ? read_waiting(maps->waiting, &c) : 0; /* C1: first */
 
+	if (!error)
+		error = read_sites(maps->sites, &c);
 	if (!error)
 		error = read_processes(maps->processes, &c);
 	if (!error)
@@ -250,11 +309,82 @@ int collect_read(const struct collect_maps *maps, struct collected *ret_collecte
 	return 0;
 }
 
+int collect_read(const struct collect_maps *maps, struct collected *ret_collected)
+{
+	return read_all(maps, true, ret_collected);
+}
+
+int collect_read_sites(const struct collect_maps *maps, struct collected *ret_collected)
+{
+	return read_all(maps, false, ret_collected);
+}
+
 void collect_done(struct collected *c)
 {
 	free(c->tasks);
+	free(c->sites);
 	free(c->processes);
 	*c = (struct collected){0};
+}
+
+/* ---- one by one ----------------------------------------------------------- */
+
+struct task_visit {
+	int (*visit)(void *context, const struct collected_task *task);
+	void *context;
+};
+
+static int visit_batch(void *context, const void *keys, const void *values, size_t count)
+{
+	const struct task_visit *v = context;
+	const struct waiting_key *key = keys;
+	const struct waiting_task *value = values;
+	int result = 0;
+
+	for (size_t i = 0; i < count && !result; i++) {
+		const struct collected_task task = {.key = key[i], .task = value[i]};
+
+		result = v->visit(v->context, &task);
+	}
+	return result;
+}
+
+int collect_each_task(const struct collect_maps *maps,
+		      int (*visit)(void *context, const struct collected_task *task), void *context)
+{
+	struct task_visit v = {.visit = visit, .context = context};
+	const struct map_reader reader = {
+		.map = maps->waiting,
+		.key_size = sizeof(struct waiting_key),
+		.value_size = sizeof(struct waiting_task),
+		.max_entries = WAITING_MAX,
+		.take = visit_batch,
+		.context = &v,
+	};
+	int error = read_batches(&reader);
+
+	if (error == -EINVAL || error == -EOPNOTSUPP)
+		error = read_one_by_one(&reader);
+	return error;
+}
+
+int collect_find_task(const struct collect_maps *maps, const struct waiting_key *key,
+		      struct collected_task *ret_task)
+{
+	ret_task->key = *key;
+	return bpf_map_lookup_elem(maps->waiting, key, &ret_task->task) ? -ENOENT : 0;
+}
+
+struct site_key collect_site_of(const struct collected_task *task)
+{
+	return (struct site_key){
+		.tgid = task->key.tgid,
+		.instance = task->key.instance,
+		.pc = task->task.pc,
+		.fn = task->task.fn,
+		.created_pc = task->task.created_pc,
+		.reason = task->task.reason,
+	};
 }
 
 /* ---- into the model ------------------------------------------------------ */
@@ -287,6 +417,22 @@ static size_t first_task(const struct collected *c, uint32_t tgid, uint64_t inst
 	return low;
 }
 
+static size_t first_site(const struct collected *c, uint32_t tgid, uint64_t instance)
+{
+	size_t low = 0, high = c->site_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct site_key *key = &c->sites[middle].key;
+
+		if (key->tgid < tgid || (key->tgid == tgid && key->instance < instance))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 static uint64_t ticks_of(uint64_t ns)
 {
 	return ns / (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
@@ -304,6 +450,9 @@ struct collected_slice collect_slice(const struct collected *c, pid_t pid, uint6
 	slice.account = account;
 	slice.tasks = c->tasks + first;
 	slice.count = first_task(c, pid, (uint64_t)account->instance + 1) - first;
+	first = first_site(c, pid, account->instance);
+	slice.sites = c->sites + first;
+	slice.site_count = first_site(c, pid, (uint64_t)account->instance + 1) - first;
 	return slice;
 }
 
@@ -341,28 +490,39 @@ int collect_add_task(const struct collected_task *from, struct model_process *p,
 	return t->name ? 0 : -ENOMEM;
 }
 
+static bool is_current(const struct collected *c, uint32_t tgid, uint32_t instance)
+{
+	const struct process_account *account = find_account(c, tgid);
+
+	return account && account->instance == instance;
+}
+
 size_t collect_purge(const struct collect_maps *maps, const struct collected *c)
 {
 	size_t purged = 0;
 
 	for (size_t i = 0; i < c->task_count; i++) {
 		const struct waiting_key *key = &c->tasks[i].key;
-		const struct process_account *account = find_account(c, key->tgid);
 
-		if (account && account->instance == key->instance)
-			continue;
-		if (!bpf_map_delete_elem(maps->waiting, key))
+		if (!is_current(c, key->tgid, key->instance) &&
+		    !bpf_map_delete_elem(maps->waiting, key))
 			purged++;
+	}
+	for (size_t i = 0; i < c->site_count; i++) {
+		const struct site_key *key = &c->sites[i].key;
+
+		if (!is_current(c, key->tgid, key->instance))
+			bpf_map_delete_elem(maps->sites, key);
 	}
 	return purged;
 }
 
 bool collect_still_waiting(const struct collect_maps *maps, const struct collected_task *task)
 {
-	struct waiting_task now;
+	struct collected_task now;
 
-	return !bpf_map_lookup_elem(maps->waiting, &task->key, &now) &&
-	       now.generation == task->task.generation;
+	return !collect_find_task(maps, &task->key, &now) &&
+	       now.task.generation == task->task.generation;
 }
 
 /* ---- events -------------------------------------------------------------- */

@@ -19,16 +19,25 @@ struct collected_process {
 	struct process_account account;
 };
 
-/* A copy of the maps. Tasks are sorted by (tgid, instance, task), processes by tgid. */
+struct collected_site {
+	struct site_key key;
+	struct site_stats stats;
+};
+
+/* A copy of the maps. Tasks and sites are sorted by their keys, processes by tgid. */
 struct collected {
 	struct collected_task *tasks;
 	size_t task_count;
+	struct collected_site *sites;
+	size_t site_count;
 	struct collected_process *processes;
 	size_t process_count;
 	struct global_counters counters;
 };
 
+/* All of it, or all but the tasks: what that costs depends on sites only. */
 int collect_read(const struct collect_maps *maps, struct collected *ret_collected);
+int collect_read_sites(const struct collect_maps *maps, struct collected *ret_collected);
 void collect_done(struct collected *c);
 
 /* One process of it, and which of its life: its start time must agree. */
@@ -36,6 +45,8 @@ struct collected_slice {
 	const struct process_account *account; /* NULL: it has announced nothing */
 	const struct collected_task *tasks;
 	size_t count;
+	const struct collected_site *sites;
+	size_t site_count;
 };
 
 /* @start_ticks as in /proc/PID/stat */
@@ -50,6 +61,23 @@ int collect_add_task(const struct collected_task *from, struct model_process *p,
 
 /* Delete the entries of processes that have exited or exec'ed. Returns how many. */
 size_t collect_purge(const struct collect_maps *maps, const struct collected *c);
+
+/* The order of site keys. */
+int collect_compare_sites(const struct site_key *a, const struct site_key *b);
+struct site_key collect_site_of(const struct collected_task *task);
+
+/*
+ * collect_each_task - show every entry of the waiting map to visit(), a batch at a time, without
+ * keeping them. One that comes while it runs may be missed, others may be shown twice only if the
+ * kernel has no batches. Returns 0, -errno, or what visit() returned when not 0.
+ */
+int collect_each_task(const struct collect_maps *maps,
+		      int (*visit)(void *context, const struct collected_task *task),
+		      void *context);
+
+/* One task's entry. Returns 0 or -ENOENT. */
+int collect_find_task(const struct collect_maps *maps, const struct waiting_key *key,
+		      struct collected_task *ret_task);
 
 /* Is the task still in the park that the entry describes? */
 bool collect_still_waiting(const struct collect_maps *maps, const struct collected_task *task);

@@ -152,6 +152,9 @@ static void on_target_added(void *context, struct target *target)
 static void free_watch(struct watch *w)
 {
 	search_done(&w->search);
+	naming_done(&w->naming);
+	site_table_done(&w->sites);
+	free(w->pasts);
 	free(w);
 }
 
@@ -217,6 +220,7 @@ static bool finish_search(struct observer *o, struct watch *w)
 {
 	bool usable = search_finish(&w->search, w->target);
 
+	w->searched = o->census_wanted = true;
 	model_count_search(&o->searches, &w->search.result);
 	return usable;
 }

@@ -10,10 +10,21 @@
 
 struct observer;
 
+/*
+ * By what a waiting task is suspected. No rule is a proof; what is proved is no suspect. Tasks
+ * that wake by themselves (a deadline, sleep, I/O) never are. 0 switches a rule off.
+ */
+struct suspect_rules {    /* 0 switches a rule off */
+	int64_t age_ns;   /* `age`: waits for longer than this and than 99 % did at its site */
+	uint64_t crowd;   /* `crowd`: at least so many wait at its site */
+	unsigned growing; /* `growing`: more at its site in so many samples in a row */
+};
+
 struct observer_options {
 	int64_t threshold_ns; /* parks are announced at this age */
 	struct scope scope;   /* others are neither attached nor shown; zeroed: every process */
-	bool stacks;          /* read and symbolise stacks in snapshots */
+	struct suspect_rules suspects; /* zeroed: nothing is suspected */
+	bool stacks;                   /* read and symbolise stacks in snapshots */
 };
 
 /*
@@ -43,7 +54,13 @@ int64_t observer_due_ns(const struct observer *o);
  */
 int observer_search(struct observer *o, pid_t pid, int64_t timeout_ns);
 
-/* observer_snapshot - the model of this moment; the caller ends it with model_done(). */
+/*
+ * The model of this moment; the caller ends it with model_done().
+ *   observer_snapshot  every waiting task, each with its own stack: costs by tasks
+ *   observer_overview  one task for each site and state, which stands for the others
+ *                      (model_task.stands_for): costs by sites, however many tasks there are
+ */
 int observer_snapshot(struct observer *o, struct model *ret_model);
+int observer_overview(struct observer *o, struct model *ret_model);
 
 #endif

@@ -163,7 +163,7 @@ static int keep_verdicts(struct search *s, const struct report *report)
 	return 0;
 }
 
-static const struct search_verdict *find_verdict(const struct search *s, uint64_t task)
+static struct search_verdict *find_verdict(const struct search *s, uint64_t task)
 {
 	struct search_verdict key = {.task = task};
 
@@ -172,9 +172,11 @@ static const struct search_verdict *find_verdict(const struct search *s, uint64_
 	return bsearch(&key, s->verdicts, s->verdict_count, sizeof(key), compare_verdicts);
 }
 
-static int apply_explanation(const struct search *s, const struct search_verdict *v,
-			     struct model_task *task)
+int search_explain(const struct search *s, const struct search_verdict *v, struct model_task *task)
 {
+	task->verdict = v->verdict;
+	task->root_kind = v->root_kind;
+	task->root = v->root;
 	task->retained = v->retained;
 	task->why = v->why;
 	if (!v->link_count)
@@ -187,22 +189,17 @@ static int apply_explanation(const struct search *s, const struct search_verdict
 	return 0;
 }
 
-int search_apply(const struct search *s, const struct collected_task *from, struct model_task *task)
+struct search_verdict *search_find(const struct search *s, const struct collected_task *from)
 {
-	const struct search_verdict *v = find_verdict(s, from->key.task);
+	struct search_verdict *v = find_verdict(s, from->key.task);
 
 	if (!v || v->generation != from->task.generation)
-		return 0;
+		return NULL;
 	/* S1. Both times are on the target's clock. */
 	if (from->task.since_ns > s->stopped_ns &&
 	    from->task.since_ns - s->stopped_ns > TICK_MAX_NS)
-		return 0;
-	task->verdict = v->verdict;
-	task->root_kind = v->root_kind;
-	task->root = v->root;
-	if (v->verdict == STRAND_VERDICT_LEAKED)
-		task->state = MODEL_LEAKED;
-	return apply_explanation(s, v, task);
+		return NULL;
+	return v;
 }
 
 size_t search_unseen(const struct search *s, const struct collect_maps *maps, pid_t pid)

@@ -16,6 +16,8 @@ struct search_verdict {
 	enum strand_leak_why why;
 	uint32_t link_count; /* of links of the search */
 	size_t link_first;
+	uint32_t site; /* number of the site at which a census met its task in that park; 0: none */
+	bool counted;  /* the newest census has met it */
 };
 
 struct search {                     /* zeroed: none yet */
@@ -53,12 +55,11 @@ bool search_finish(struct search *s, const struct target *t);
 void search_give_up(struct search *s, const struct collect_maps *maps, const struct target *t,
 		    enum model_process_status status, const char *why);
 
-/*
- * Give the task its verdict, if the newest search spoke about the very park that BPF has.
- * Returns 0 or -ENOMEM.
- */
-int search_apply(const struct search *s, const struct collected_task *from,
-		 struct model_task *task);
+/* The verdict of the newest search about the very park that BPF has, or NULL. */
+struct search_verdict *search_find(const struct search *s, const struct collected_task *from);
+
+/* Put a verdict and its explanation into the model. Returns 0 or -ENOMEM. */
+int search_explain(const struct search *s, const struct search_verdict *v, struct model_task *task);
 
 /*
  * search_unseen - leaked tasks of the newest search whose park BPF has not been told of.

@@ -682,3 +682,11 @@ int discovery_scan(struct discovery *d, pid_t pid, const struct discovery_events
 	}
 	return err ? err : scan.error;
 }
+
+void discovery_refresh(struct discovery *d)
+{
+	const struct discovery_events nobody = {0};
+	struct scan scan = {.d = d, .events = &nobody};
+
+	read_descriptors(&scan, 0);
+}

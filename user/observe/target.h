@@ -84,6 +84,9 @@ void discovery_done(struct discovery *d);
  */
 int discovery_scan(struct discovery *d, pid_t pid, const struct discovery_events *events);
 
+/* Read all descriptors anew, but for hung targets: the counters in them move all the time. */
+void discovery_refresh(struct discovery *d);
+
 struct target *discovery_find(const struct discovery *d, pid_t pid);
 
 /* Is it still the same process? Reads its start time through proc_fd. */

@@ -7,8 +7,11 @@
 
 #include "observe/attach.h"
 #include "observe/collect.h"
+#include "observe/naming.h"
 #include "observe/observer.h"
 #include "observe/search.h"
+#include "observe/sites.h"
+#include "observe/suspects.h"
 #include "observe/target.h"
 #include "symbol/symbol.h"
 
@@ -21,6 +24,11 @@ struct watch {
 	int64_t hello_delay_ns;
 	bool stacks_hang; /* its memory did not answer: it is not read again */
 	struct search search;
+	bool searched; /* a search has ended since the last census */
+	struct naming naming;
+	struct site_table sites;
+	struct model_past *pasts; /* of its sites, sorted by fingerprint */
+	size_t past_count, past_room;
 };
 
 /* A binary whose probes could not be placed. */
@@ -52,7 +60,10 @@ struct observer {
 	struct rescan rescans[RESCANS_MAX];
 	size_t rescan_count;
 	int64_t full_scan_due_ns;
-	bool purge_wanted; /* a process with entries has gone */
+	bool purge_wanted;      /* a process with entries has gone */
+	bool census_wanted;     /* there are verdicts that no census has counted */
+	int64_t census_due_ns;  /* not before, unless it is wanted */
+	int64_t refresh_due_ns; /* when descriptors are to be read again */
 	uint64_t last_request;
 	struct model_search_totals searches;
 };
