@@ -391,4 +391,55 @@ struct strand_report_link { /* 24 bytes */
 	__u32 reserved;
 };
 
+/* ---- leaks at the end of a program ---------------------------------------- */
+
+/*
+ * With STRAND_LEAKS=report:PATH in its environment a program searches when its main task has
+ * returned, connects to the Unix socket PATH (SOCK_STREAM), sends a record for each leaked task
+ * and one for the end, and goes on when the other side closes: until then it can be looked at.
+ * Records of unknown types are skipped.
+ */
+#define STRAND_EXIT_MAGIC      0x54495845u /* "EXIT" */
+#define STRAND_EXIT_FRAMES     32
+#define STRAND_EXIT_RECORD_MAX 4096u /* bytes of a record of any type */
+
+enum strand_exit_type { STRAND_EXIT_TASK = 1, STRAND_EXIT_END = 2 };
+
+struct strand_exit_header {
+	__u32 magic;
+	__u16 abi_major;
+	__u16 type; /* enum strand_exit_type */
+	__u32 size; /* of the record with this header */
+	__u32 reserved;
+};
+
+struct strand_exit_task {
+	struct strand_exit_header h;
+	__u64 task;
+	__u64 parent;
+	__u64 object;
+	__u64 waited_ns;
+	__u64 fn;
+	__u64 created_pc;
+	__u64 reserved[4];
+	__u32 truncated; /* the stack has more frames than fit */
+	__u32 stack_count;
+	char name[STRAND_NAME_MAX];
+	char reason[32];
+	__u64 stack[STRAND_EXIT_FRAMES]; /* return addresses, innermost first */
+};
+
+struct strand_exit_end {
+	struct strand_exit_header h;
+	__u64 leaked;
+	__u64 candidates;
+	__u64 pause_ns;
+	__u64 total_ns;
+	__u64 reserved[4];
+	__u32 status; /* enum strand_search_status */
+	__s32 error;  /* -errno: the search was not made; 0: it was */
+	char cause[64];
+	char build[32];
+};
+
 #endif

@@ -16,6 +16,7 @@ static const char help[] =
 	"  top        a table of the places where tasks wait, again and again\n"
 	"  snapshot   every waiting task at one moment, as JSON or text\n"
 	"  leaks      search for leaks and print the tasks that are proved leaked\n"
+	"  check      run a program or a test suite, and fail if tasks leak in it\n"
 	"\n"
 	"Options:\n"
 	"  --help     this text; stranded COMMAND --help tells of one command\n"
@@ -36,6 +37,7 @@ static const struct command commands[] = {
 	{"top", "stranded top", cmd_top},
 	{"snapshot", "stranded snapshot", cmd_snapshot},
 	{"leaks", "stranded leaks", cmd_leaks},
+	{"check", "stranded check", cmd_check},
 };
 
 static int run_command(int argc, char **argv)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "strand/leaks.h"
+#include "strand/leaks_send.h"
 #include "strand/line.h"
 
 /*
@@ -16,6 +17,8 @@
  * any moment, but a task that still runs keeps alive what it points to.
  */
 #define SETTLE_TIME (100 * STRAND_MILLISECOND)
+
+#define REPORT_TO   "report:" /* in STRAND_LEAKS: the path of a socket follows */
 
 struct text {
 	int fd;
@@ -111,7 +114,14 @@ int leaks_at_exit(int result)
 	struct line line = {.length = 0};
 	int leaked;
 
-	if (!setting || strncmp(setting, "exit", 4) != 0)
+	if (!setting)
+		return result;
+	if (!strncmp(setting, REPORT_TO, strlen(REPORT_TO))) {
+		strand_sleep(strand_now() + SETTLE_TIME);
+		leaks_send(setting + strlen(REPORT_TO));
+		return result;
+	}
+	if (strncmp(setting, "exit", 4) != 0)
 		return result;
 	strand_sleep(strand_now() + SETTLE_TIME);
 	leaked = strand_leaks_print(STDERR_FILENO, 0);
