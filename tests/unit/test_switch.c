@@ -289,7 +289,7 @@ static void test_walk_ends_at_task_end(void **state)
 #if defined(__x86_64__)
 #define TRAP_FLAG           0x100
 #define SWITCH_MAX          80 /* where switch_start begins */
-#define SWITCH_INSTRUCTIONS 27
+#define SWITCH_INSTRUCTIONS 28
 
 extern const char switch_enter[] __attribute__((visibility("hidden")));
 
