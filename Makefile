@@ -25,6 +25,7 @@ LIBDIR ?= $(PREFIX)/lib
 BINDIR ?= $(PREFIX)/bin
 INCLUDEDIR ?= $(PREFIX)/include
 SANITIZE ?=
+OBSERVER ?= 1# 0: link unit tests without the observer, for machines without its libraries
 PROBES ?= 1# 0: the guards of the probes are compiled out, to measure what they cost
 
 ifeq ($(origin CC),default)
@@ -182,9 +183,11 @@ $(BUILD)/examples/%.static: tests/examples/%.c $(strand_a) $(BUILD)/flags
 	$(call say,CC)$(CC) -Iinclude -std=gnu11 -O2 -Wall -Wextra -Werror -static -s \
 		-MMD -MP -MF $@.d -o $@ $< $(strand_a) -lpthread
 
-$(BUILD)/tests/unit/%: tests/unit/%.c $(strand_all_a) $(stranded_a) $(BUILD)/flags
+tested_a := $(if $(filter 0,$(OBSERVER)),,$(stranded_a)) $(strand_all_a)
+$(BUILD)/tests/unit/%: tests/unit/%.c $(tested_a) $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(stranded_a) $(strand_all_a) -lcmocka -lpthread $(stranded_libs) -ljansson
+	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(tested_a) -lcmocka -lpthread \
+		$(if $(filter 0,$(OBSERVER)),,$(stranded_libs) -ljansson)
 
 $(BUILD)/tests/e2e/%: tests/e2e/%.c $(strand_a) $(BUILD)/flags
 	@mkdir -p $(@D)
