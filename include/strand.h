@@ -602,6 +602,14 @@ struct strand_leak {
 	uintptr_t created_pc;   /* return address of the call that created it */
 	const uintptr_t *stack; /* return addresses, innermost first: where it waits */
 	size_t stack_count;
+	const char *why; /* why nothing can ever wake it, for people */
+	uint64_t
+		behind; /* the leaked task that it waits behind, or the one that has ended with the */
+			/* lock that it waits for; 0: none, or not known */
+	const uint64_t *cycle; /* its wait-for cycle: tasks that each wait for the next one */
+	size_t cycle_count;    /* 0: it is on none */
+	size_t retained;       /* bytes kept because it is leaked; of all leaks each byte once */
+	size_t searches_seen; /* searches that have found leaks where it waits, this one included */
 };
 
 /* What a search found, beside the leaks. */
@@ -621,13 +629,36 @@ struct strand_leaks_result {
  * Returns the number of leaked tasks, or
  *   -EAGAIN   the search was inconclusive: nothing is known; ret_result->cause says why
  *   -EBUSY    another search is running
- *   -ENXIO    the runtime is not running
+ *   -ENXIO    the runtime is not running, or about to end
  * The caller's own stack is live: what it points to is not leaked. Needs no privileges.
  * Context: a task or a plain thread. Parks as `blocking call`.
  */
 STRAND_API int strand_leaks(strand_time min_age,
 			    void (*callback)(const struct strand_leak *leak, void *arg), void *arg,
 			    struct strand_leaks_result *ret_result);
+
+enum strand_on_leak {
+	STRAND_ON_LEAK_TELL = 0,
+	STRAND_ON_LEAK_CANCEL, /* wake it: its call returns -ECANCELED, as after strand_cancel */
+};
+
+struct strand_leaks_options {
+	size_t size;         /* sizeof(struct strand_leaks_options) */
+	strand_time min_age; /* as strand_leaks */
+	enum strand_on_leak on_leak;
+};
+
+/*
+ * strand_leaks_with - strand_leaks, with options.
+ * With STRAND_ON_LEAK_CANCEL each leaked task is told of, cancelled, and can clean up and end:
+ * nobody else can ever wake it, so nobody else can give back what it holds. It runs on as it
+ * would after strand_cancel, and must be written for that: check results, and not use what it
+ * was only lent for the time of a call that has long returned.
+ * Returns as strand_leaks, and -EINVAL (options).
+ */
+STRAND_API int strand_leaks_with(const struct strand_leaks_options *options,
+				 void (*callback)(const struct strand_leak *leak, void *arg),
+				 void *arg, struct strand_leaks_result *ret_result);
 
 /* ---- looking inside ------------------------------------------------------------------ */
 
@@ -657,6 +688,7 @@ struct strand_stats {
 	int64_t longest_run_ns; /* the longest that a running task is known not to have parked or */
 	uint64_t
 		longest_run_task; /* yielded, at least, and its id: call twice to see it; 0: none */
+	uint64_t leaks_retracted; /* tasks that were reported as leaked and woken all the same */
 };
 
 /*

@@ -115,7 +115,8 @@ struct strand_descriptor {
 	__u64 searches;         /* leak searches finished, whatever their result */
 	__u64 commands_refused; /* malformed, unknown or rate-limited commands */
 	__u64 task_end_pc;      /* where every task's entry function returns to: stacks end there */
-	__u64 reserved[5];
+	__u64 retracted; /* reported as leaked, and unparked all the same: since minor version 1 */
+	__u64 reserved[4];
 	char build[32]; /* version of the runtime, NUL-terminated */
 };
 
@@ -183,13 +184,16 @@ struct strand_rec_park_batch {
 	struct strand_rec_park park[STRAND_PARK_BATCH];
 };
 
+#define STRAND_UNPARK_RETRACTED 1 /* it had been reported as leaked */
+
 struct strand_rec_unpark { /* 64 bytes */
 	struct strand_rec_header h;
 	__u64 task;
 	__u64 generation;
 	__u64 waker; /* id of the task that woke it; 0: a thread, a timer or the kernel */
 	__u64 object;
-	__u64 reserved[3];
+	__u64 flags; /* STRAND_UNPARK_*; since minor version 1 */
+	__u64 reserved[2];
 };
 
 enum strand_chan_event {

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "strand/leak_sites.h"
 #include "strand/probes.h"
 #include "strand/sched.h"
 
@@ -80,9 +81,15 @@ void announce_parked_now(struct worker *w, struct task *task)
 	send_batch(w, 1, task->since);
 }
 
-void announce_ended(const struct task *task)
+void announce_ended(struct task *task)
 {
-	if (!probes_observed())
+	uint64_t flags = 0;
+
+	if (__atomic_load_n(&task->reported, __ATOMIC_RELAXED)) {
+		flags = STRAND_UNPARK_RETRACTED;
+		leak_sites_retract(runtime_get(), task);
+	}
+	if (!task->announced || !probes_observed())
 		return;
 
 	struct strand_rec_unpark record = {
@@ -91,6 +98,7 @@ void announce_ended(const struct task *task)
 		.generation = task->generation,
 		.waker = task->waker,
 		.object = task->object,
+		.flags = flags,
 	};
 
 	strand_probe_unpark(&record);

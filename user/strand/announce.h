@@ -34,9 +34,9 @@ struct announcer {
 
 void announcer_init(struct announcer *a);
 
-/* With full tracing, a park and the end of one that was announced. */
+/* With full tracing, a park; and the end of one that somebody was told of. */
 void announce_parked_now(struct worker *w, struct task *task);
-void announce_ended(const struct task *task);
+void announce_ended(struct task *task);
 
 /* The current task is about to park. */
 static inline void announce_parked(struct worker *w, struct announcer *a, struct task *task)
@@ -45,7 +45,7 @@ static inline void announce_parked(struct worker *w, struct announcer *a, struct
 			      atomic_load_explicit(&task->generation, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 	task->since = 0;
-	task->announced = false;
+	__atomic_store_n(&task->told, 0, __ATOMIC_RELAXED);
 	list_append(&a->parked, &task->parked);
 	if (probes_tracing())
 		announce_parked_now(w, task);
@@ -59,7 +59,7 @@ static inline void announce_unparked(struct announcer *a, struct task *task)
 	if (a->next == &task->parked)
 		a->next = task->parked.next;
 	list_remove(&task->parked);
-	if (__builtin_expect(task->announced, 0))
+	if (__builtin_expect(__atomic_load_n(&task->told, __ATOMIC_RELAXED), 0))
 		announce_ended(task);
 }
 

@@ -189,7 +189,7 @@ static int start(struct runtime *rt)
 
 int control_start(struct runtime *rt)
 {
-	int r = start(rt);
+	int r = control_need(rt);
 
 	if (r == 0)
 		strand_descriptor.control_fd = rt->control.write_fd;
@@ -200,8 +200,11 @@ int control_need(struct runtime *rt)
 {
 	int r = 0;
 
+	/* A plain thread may ask for a search while the runtime starts, and while it ends. */
 	pthread_mutex_lock(&rt->control.starting);
-	if (!rt->control.started)
+	if (rt->control.ended)
+		r = -ENXIO;
+	else if (!rt->control.started)
 		r = start(rt);
 	pthread_mutex_unlock(&rt->control.starting);
 	return r;
@@ -241,6 +244,9 @@ void control_stop(struct runtime *rt)
 {
 	struct control *c = &rt->control;
 
+	pthread_mutex_lock(&c->starting);
+	c->ended = true;
+	pthread_mutex_unlock(&c->starting);
 	if (!c->started)
 		return;
 	c->cancel = 1;

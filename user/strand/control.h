@@ -13,12 +13,14 @@
 #include <strand.h>
 #include <strand/abi.h>
 #include "strand/inquiry.h"
+#include "strand/leak_sites.h"
 
 struct runtime;
 
 struct control {
 	pthread_t thread;
 	bool started;
+	bool ended; /* never to be started (again) */
 	int read_fd, write_fd;
 	int report_fd; /* of the newest search, -1: none */
 	int stop_signal;
@@ -26,6 +28,8 @@ struct control {
 	volatile int cancel;      /* polled by the search */
 	pthread_mutex_t starting; /* of the thread, if it is only needed later */
 	struct inquiry inquiry;
+	struct leak_sites sites;
+	unsigned without; /* enum leakgc_treatment; nothing but tests ever sets one */
 };
 
 /* Make the pipe and start the thread. Returns 0 or -errno. */

@@ -4,11 +4,15 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "leakgc/leakgc.h"
+#include "strand/futex.h"
+#include "strand/leak_sites.h"
 #include "strand/leaks.h"
 #include "strand/probes.h"
 #include "strand/runtime.h"
+#include "strand/sched.h"
 #include "strand/waiter.h"
 
 /* Return addresses that are kept of each leaked task. */
@@ -18,11 +22,13 @@ struct leak_record {
 	struct strand_leak leak;
 	char name[STRAND_NAME_MAX];
 	uintptr_t stack[STACK_MAX];
+	size_t cycle; /* where its cycle begins, in the answer's numbers */
 };
 
 struct inquiry_answer {
 	size_t size; /* of the mapping */
-	size_t count;
+	size_t count, room;
+	uint64_t *numbers; /* ids of tasks; behind the records */
 	struct leak_record records[];
 };
 
@@ -60,66 +66,86 @@ static size_t walk_stack(const struct task *task, uintptr_t *ret_pcs)
 	return count;
 }
 
-static void record_leak(struct leak_record *r, const struct task *task)
+static const char *why_text(enum strand_leak_why why)
+{
+	static const char *const texts[] = {
+#define STRAND_X(name, number, text) [number] = text,
+		STRAND_LEAK_WHYS(STRAND_X)
+#undef STRAND_X
+	};
+
+	return (size_t)why < sizeof(texts) / sizeof(texts[0]) ? texts[why] : "";
+}
+
+/* Pointers into the record and the answer are set when it stays where it is: place_answer(). */
+static void record_leak(struct leak_record *r, struct runtime *rt, const struct task *task,
+			const struct leakgc_verdict *v)
 {
 	memcpy(r->name, task->name, sizeof(r->name));
+	r->cycle = v->link_first;
 	r->leak = (struct strand_leak){
 		.size = sizeof(r->leak),
 		.task = task->id,
 		.parent = task->parent,
-		.name = r->name,
 		.reason = reason_text(task->reason),
 		.object = task->object,
 		.since = task->since,
 		.entry = task->fn,
 		.created_pc = task->created_pc,
-		.stack = r->stack,
 		.stack_count = walk_stack(task, r->stack),
+		.why = why_text(v->why),
+		.behind = v->root,
+		.cycle_count = v->link_count,
+		.retained = v->retained,
+		.searches_seen = leak_sites_seen(rt, task),
 	};
 }
 
-static bool is_same_park(const struct task *task, const struct leakgc_verdict *v)
+struct recording {
+	struct runtime *rt;
+	struct inquiry_answer *answer;
+};
+
+static void record(void *context, struct task *task, const struct leakgc_verdict *v)
 {
-	return task->id == v->task && task->generation == v->generation &&
-	       task->state == TASK_PARKED;
-}
+	struct recording *recording = context;
+	struct inquiry_answer *answer = recording->answer;
 
-/*
- * Verdicts are in the order in which the search was told of the tasks, which is that of the
- * slabs; slabs that are newer than the search come first and match nothing.
- */
-static void record_leaks(const struct runtime *rt, const struct leakgc_result *result,
-			 struct inquiry_answer *answer, size_t room)
-{
-	size_t at = 0;
-
-	for (const struct task_slab *slab = rt->tasks.slabs; slab; slab = slab->next) {
-		for (size_t i = 0; i < slab->count && at < result->verdict_count; i++) {
-			const struct leakgc_verdict *v = &result->verdicts[at];
-
-			if (slab->tasks[i].id != v->task)
-				continue;
-			at++;
-			if (v->verdict == STRAND_VERDICT_LEAKED && answer->count < room &&
-			    is_same_park(&slab->tasks[i], v))
-				record_leak(&answer->records[answer->count++], &slab->tasks[i]);
-		}
-	}
+	if (answer->count < answer->room)
+		record_leak(&answer->records[answer->count++], recording->rt, task, v);
 }
 
 static struct inquiry_answer *make_answer(struct runtime *rt, const struct leakgc_result *result)
 {
-	struct inquiry_answer *answer;
-	size_t size = sizeof(*answer) + result->leaked * sizeof(answer->records[0]);
+	struct recording recording = {.rt = rt};
+	size_t records = result->leaked * sizeof(struct leak_record);
+	size_t size =
+		sizeof(struct inquiry_answer) + records + result->link_count * sizeof(uint64_t);
+	struct inquiry_answer *answer = memory_map(&rt->memory, size);
 
-	answer = memory_map(&rt->memory, size);
 	if (!answer)
 		return NULL;
 	answer->size = size;
-	lock_take(&rt->tasks.lock); /* no slab is added meanwhile */
-	record_leaks(rt, result, answer, result->leaked);
-	lock_release(&rt->tasks.lock);
+	answer->room = result->leaked;
+	answer->numbers = (uint64_t *)(answer->records + result->leaked);
+	for (size_t i = 0; i < result->link_count; i++)
+		answer->numbers[i] = result->links[i].value;
+	recording.answer = answer;
+	leak_sites_visit(rt, result, record, &recording);
 	return answer;
+}
+
+/* Let its pointers point to where it lies. */
+static void place_answer(struct inquiry_answer *answer)
+{
+	answer->numbers = (uint64_t *)(answer->records + answer->room);
+	for (size_t i = 0; i < answer->count; i++) {
+		struct leak_record *r = &answer->records[i];
+
+		r->leak.name = r->name;
+		r->leak.stack = r->stack;
+		r->leak.cycle = answer->numbers + r->cycle;
+	}
 }
 
 static void answer(struct inquiry *q)
@@ -164,6 +190,8 @@ void inquiry_serve(struct runtime *rt)
 		.total = result.total_ns,
 	};
 	q->answer = result.status == STRAND_SEARCH_DONE ? make_answer(rt, &result) : NULL;
+	if (q->answer && q->cancel)
+		leak_sites_cancel(rt, &result);
 	leakgc_result_done(&result);
 	answer(q);
 }
@@ -172,10 +200,52 @@ void inquiry_abandon(struct runtime *rt)
 {
 	struct inquiry *q = &rt->control.inquiry;
 
+	lock_take(&q->lock);
+	q->closed = true;
+	lock_release(&q->lock);
 	if (!take_question(q))
 		return;
 	q->result = (struct strand_leaks_result){.cause = "the runtime is stopping"};
 	answer(q);
+}
+
+/* ---- plain threads and the runtime's end ------------------------------------------------ */
+
+/*
+ * A plain thread may ask just when the runtime ends. Those that look at it are counted; the
+ * runtime is unmapped when there are none. Tasks need no such care: with the workers gone,
+ * they do not look at anything.
+ */
+static struct lock entering;
+static _Atomic unsigned threads_inside;
+
+static struct runtime *enter(bool is_thread)
+{
+	struct runtime *rt;
+
+	lock_take(&entering);
+	rt = runtime_get();
+	if (rt && is_thread)
+		atomic_fetch_add(&threads_inside, 1);
+	lock_release(&entering);
+	return rt;
+}
+
+static void leave(bool is_thread)
+{
+	if (is_thread && atomic_fetch_sub(&threads_inside, 1) == 1)
+		futex_wake_one(&threads_inside);
+}
+
+void inquiry_await_threads(void)
+{
+	unsigned inside;
+
+	/* Whoever has not entered by now finds no runtime. */
+	lock_take(&entering);
+	lock_release(&entering);
+	while ((inside = atomic_load(&threads_inside)))
+		futex_wait(&threads_inside, inside, STRAND_FOREVER);
 }
 
 /* ---- in the caller ------------------------------------------------------------------ */
@@ -185,8 +255,8 @@ static void release(void *lock)
 	lock_release(lock);
 }
 
-/* Park until answered. Returns 0, -EBUSY if another caller is being served. */
-static int ask(struct runtime *rt, strand_time min_age, const struct frame *where)
+/* Park until answered. Returns 0, -EBUSY if another caller is being served, -ENXIO. */
+static int ask(struct runtime *rt, const struct strand_leaks_options *o, const struct frame *where)
 {
 	struct inquiry *q = &rt->control.inquiry;
 	struct wait_info info = {STRAND_WAIT_BLOCKING_CALL, 0, where};
@@ -194,47 +264,101 @@ static int ask(struct runtime *rt, strand_time min_age, const struct frame *wher
 
 	sleeper.uncancellable = true; /* the answer has to be taken */
 	lock_take(&q->lock);
-	if (q->asked) {
+	if (q->asked || q->closed) {
 		lock_release(&q->lock);
-		return -EBUSY;
+		return q->closed ? -ENXIO : -EBUSY;
 	}
 	q->asked = true;
 	q->taken = false;
-	q->min_age = min_age;
+	q->min_age = o->min_age < 0 ? 0 : o->min_age;
+	q->cancel = o->on_leak == STRAND_ON_LEAK_CANCEL;
 	q->answer = NULL;
 	q->waiting = &sleeper;
 	control_wake(rt);
 	return sleeper_wait(&sleeper, &info, STRAND_FOREVER, release, &q->lock);
 }
 
-int strand_leaks(strand_time min_age, void (*callback)(const struct strand_leak *leak, void *arg),
-		 void *arg, struct strand_leaks_result *ret_result)
+/* What a thread reads after it has left: not the runtime's, which may be gone by then. */
+static struct inquiry_answer *copy_out(struct runtime *rt, struct inquiry_answer *answer)
 {
-	struct frame where = CALLER_FRAME();
-	struct runtime *rt = runtime_get();
-	struct strand_leaks_result result;
-	struct inquiry_answer *answer;
+	struct inquiry_answer *copy = mmap(NULL, answer->size, PROT_READ | PROT_WRITE,
+					   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (copy != MAP_FAILED)
+		memcpy(copy, answer, answer->size);
+	memory_unmap(&rt->memory, answer, answer->size);
+	return copy != MAP_FAILED ? copy : NULL;
+}
+
+static int take_answer(struct runtime *rt, bool is_thread, struct strand_leaks_result *ret_result,
+		       struct inquiry_answer **ret_answer)
+{
+	struct inquiry *q = &rt->control.inquiry;
+	struct inquiry_answer *answer = q->answer;
+
+	if (ret_result)
+		*ret_result = q->result;
+	lock_take(&q->lock);
+	q->asked = false;
+	lock_release(&q->lock);
+	if (answer && is_thread)
+		answer = copy_out(rt, answer);
+	if (!answer)
+		return -EAGAIN;
+	*ret_answer = answer;
+	return 0;
+}
+
+static int inquire(const struct strand_leaks_options *options, const struct frame *where,
+		   void (*callback)(const struct strand_leak *leak, void *arg), void *arg,
+		   struct strand_leaks_result *ret_result)
+{
+	bool is_thread = !sched_current_task();
+	struct inquiry_answer *answer = NULL;
+	struct runtime *rt = enter(is_thread);
 	int r;
 
 	if (!rt)
 		return -ENXIO;
 	r = control_need(rt);
 	if (r == 0)
-		r = ask(rt, min_age < 0 ? 0 : min_age, &where);
+		r = ask(rt, options, where);
+	if (r == 0)
+		r = take_answer(rt, is_thread, ret_result, &answer);
+	leave(is_thread);
 	if (r < 0)
 		return r;
-	result = rt->control.inquiry.result;
-	answer = rt->control.inquiry.answer;
-	lock_take(&rt->control.inquiry.lock);
-	rt->control.inquiry.asked = false;
-	lock_release(&rt->control.inquiry.lock);
-	if (ret_result)
-		*ret_result = result;
-	if (!answer)
-		return -EAGAIN;
+	place_answer(answer);
 	for (size_t i = 0; callback && i < answer->count; i++)
 		callback(&answer->records[i].leak, arg);
 	r = (int)answer->count;
-	memory_unmap(&rt->memory, answer, answer->size);
+	if (is_thread)
+		munmap(answer, answer->size);
+	else
+		memory_unmap(&rt->memory, answer, answer->size);
 	return r;
+}
+
+int strand_leaks_with(const struct strand_leaks_options *options,
+		      void (*callback)(const struct strand_leak *leak, void *arg), void *arg,
+		      struct strand_leaks_result *ret_result)
+{
+	struct frame where = CALLER_FRAME();
+	struct strand_leaks_options o = {0};
+
+	if (!options || options->size < sizeof(options->size))
+		return -EINVAL;
+	memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
+	if (o.on_leak > STRAND_ON_LEAK_CANCEL)
+		return -EINVAL;
+	return inquire(&o, &where, callback, arg, ret_result);
+}
+
+int strand_leaks(strand_time min_age, void (*callback)(const struct strand_leak *leak, void *arg),
+		 void *arg, struct strand_leaks_result *ret_result)
+{
+	struct frame where = CALLER_FRAME();
+	const struct strand_leaks_options options = {.size = sizeof(options), .min_age = min_age};
+
+	return inquire(&options, &where, callback, arg, ret_result);
 }

@@ -20,8 +20,10 @@
 #include <unistd.h>
 
 #include "leakgc/leakgc.h"
+#include "leakgc/snapshot.h"
 #include "strand/chan.h"
 #include "strand/handle.h"
+#include "strand/leak_sites.h"
 #include "strand/leaks_locks.h"
 #include "strand/parking.h"
 #include "strand/probes.h"
@@ -500,7 +502,8 @@ void leaks_search(struct runtime *rt, const struct leakgc_limits *limits,
 	};
 
 	c->cancel = 0;
-	leakgc_search(&runtime, limits, &c->cancel, ret_result);
+	leakgc_search_without(&runtime, limits, &c->cancel, c->without, false, ret_result);
+	leak_sites_note(rt, ret_result);
 	task_index_free(rt, &scan.index);
 	__atomic_fetch_add(&strand_descriptor.searches, 1, __ATOMIC_RELAXED);
 }

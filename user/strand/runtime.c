@@ -303,6 +303,7 @@ int strand_main(int (*fn)(void *), void *arg)
 		overflow_uninstall();
 		strand_descriptor.pid = 0;
 		atomic_store(&the_runtime, NULL);
+		inquiry_await_threads();
 		runtime_free(rt);
 	}
 	seed_end();

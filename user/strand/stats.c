@@ -103,6 +103,7 @@ int strand_stats(struct strand_stats *stats)
 	s.tasks_spawned = PEEK(strand_descriptor.tasks_spawned);
 	s.tasks_exited = PEEK(strand_descriptor.tasks_exited);
 	s.searches = PEEK(strand_descriptor.searches);
+	s.leaks_retracted = PEEK(strand_descriptor.retracted);
 	s.workers = rt->worker_count;
 	count_tasks(&s, rt);
 	for (unsigned i = 0; i < rt->worker_count; i++)

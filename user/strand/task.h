@@ -68,15 +68,21 @@ struct frame {
 	})
 
 struct task {
-	void *sp;                      /* I1 */
-	_Atomic uint32_t state;        /* enum task_state */
-	bool announced;                /* the observer was told of this park; the worker's */
+	void *sp;               /* I1 */
+	_Atomic uint32_t state; /* enum task_state */
+	union {
+		struct {
+			bool announced; /* the observer was told of this park; the worker's */
+			bool reported;  /* as leaked, in this park; set by the control thread */
+		};
+		uint16_t told; /* both, for whoever unparks it */
+	};
 	bool canary;                   /* its stack has one, to be looked at */
 	uint8_t reason;                /* enum strand_wait_reason */
-	bool migrates;                 /* STRAND_MIGRATE */
 	struct worker *_Atomic worker; /* NULL until it has started */
 	struct task *next;             /* in a queue, an inbox or a free list */
 	uint32_t turn;                 /* its place over all queues of a worker */
+	bool migrates;                 /* STRAND_MIGRATE */
 	struct list parked; /* in worker->parked, in park order; of the pool, if it is free */
 	_Atomic uint64_t generation; /* I3 */
 	strand_time since;           /* of the park; 0: not stamped yet */
