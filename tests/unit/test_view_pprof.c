@@ -89,7 +89,7 @@ static void types_are_those_of_go_first(void **state)
 	for (unsigned kind = 0; kind < PROFILE_KINDS; kind++) {
 		struct reader *r = decode(&m, kind);
 
-		assert_int_equal(r->type_count, 2);
+		assert_int_equal(r->type_count, profile_is_timed(kind) ? 2 : 3);
 		assert_string_equal(r->strings[r->types[0][0]], expected[kind][0]);
 		assert_string_equal(r->strings[r->types[0][1]], "count");
 		assert_string_equal(r->strings[r->types[1][0]], expected[kind][1]);
@@ -241,6 +241,69 @@ static void debug_2_is_a_dump_of_all(void **state)
 	model_done(&m);
 }
 
+/* What stands for others counts for them; what is retained is a type of its own. */
+static void weights_and_retained_memory_count(void **state)
+{
+	struct model m;
+	struct reader *r;
+	struct model_task *t;
+
+	(void)state;
+	model_init(&m);
+	m.now_ns = NOW;
+	t = add_task(add_process(&m, 1, "x"), 1, STRAND_WAIT_SELECT, SECOND);
+	push_frame(t, frame(0x1000, "f", "f.c", 1));
+	t->stands_for = 1000;
+	t->state = MODEL_LEAKED;
+	t->retained = 4096;
+	r = decode(&m, PROFILE_GOROUTINELEAK);
+	assert_int_equal(r->sample_count, 1);
+	assert_int_equal(r->samples[0].value[0], 1000);
+	assert_int_equal(r->samples[0].value[1], 1000 * SECOND);
+	assert_int_equal(r->samples[0].value[2], 4096);
+	assert_string_equal(r->strings[r->types[2][0]], "retained");
+	assert_string_equal(r->strings[r->types[2][1]], "bytes");
+	reader_free(r);
+	model_sort(&m);
+	assert_int_equal(m.processes[0].counts.retained_bytes, 4096);
+	model_done(&m);
+}
+
+/* As in Go, block profiles count what is over; here also what is not. */
+static void ended_waits_are_in_block_profiles(void **state)
+{
+	struct model m;
+	struct model_process *p;
+	struct model_wait *w;
+	struct reader *r;
+
+	(void)state;
+	model_init(&m);
+	m.now_ns = NOW;
+	p = add_process(&m, 1, "x");
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(model_add_wait(p, &w), 0);
+		*w = (struct model_wait){
+			.reason = i ? STRAND_WAIT_SLEEP : STRAND_WAIT_MUTEX_LOCK,
+			.created_by = frame(0x2000, "g", "g.c", 2),
+			.waiting = 2,
+			.waiting_ns = 5 * SECOND,
+			.ended = 10,
+			.ended_ns = 30 * SECOND,
+		};
+	}
+	for (unsigned kind = PROFILE_BLOCK; kind <= PROFILE_MUTEX; kind++) {
+		r = decode(&m, kind);
+		assert_int_equal(r->sample_count, 1);
+		assert_int_equal(r->samples[0].value[0], 12);
+		assert_int_equal(r->samples[0].value[1], 35 * SECOND);
+		assert_string_equal(reader_label(r, 0, "wait_reason"), "mutex lock");
+		assert_null(reader_label(r, 0, "state"));
+		reader_free(r);
+	}
+	model_done(&m);
+}
+
 static void names_are_found(void **state)
 {
 	(void)state;
@@ -261,6 +324,8 @@ int main(void)
 		cmocka_unit_test(hostile_values_are_harmless),
 		cmocka_unit_test(debug_1_is_as_go_prints_it),
 		cmocka_unit_test(debug_2_is_a_dump_of_all),
+		cmocka_unit_test(weights_and_retained_memory_count),
+		cmocka_unit_test(ended_waits_are_in_block_profiles),
 		cmocka_unit_test(names_are_found),
 	};
 

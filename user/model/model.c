@@ -271,6 +271,9 @@ static void count_tasks(struct model_process *p)
 		if (!c->tasks[t->state] || t->since_ns < c->oldest_since_ns[t->state])
 			c->oldest_since_ns[t->state] = t->since_ns;
 		c->tasks[t->state] += model_task_weight(t);
+		if (t->state == MODEL_LEAKED &&
+		    __builtin_add_overflow(c->retained_bytes, t->retained, &c->retained_bytes))
+			c->retained_bytes = UINT64_MAX; /* claims of the target */
 	}
 	c->known = true;
 }

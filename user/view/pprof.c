@@ -189,13 +189,13 @@ static void add_label(struct encoder *e, struct protobuf *sample, const char *ke
 
 static void add_labels(struct encoder *e, struct protobuf *sample, const struct profile_sample *s)
 {
-	const struct model_task *t = s->example;
 	char text[PLACE_ROOM];
 
-	add_label(e, sample, "wait_reason", model_reason_text(t->reason));
-	add_label(e, sample, "state", model_task_state_text(t->state));
-	if (t->created_by.pc)
-		add_label(e, sample, "created_by", place_line(&t->created_by, true, text));
+	add_label(e, sample, "wait_reason", model_reason_text(s->reason));
+	if (s->has_state)
+		add_label(e, sample, "state", model_task_state_text(s->state));
+	if (s->created_by->pc)
+		add_label(e, sample, "created_by", place_line(s->created_by, true, text));
 	if (e->profile->has_processes)
 		add_label(e, sample, "process", profile_process(s->process, text));
 }
@@ -203,10 +203,10 @@ static void add_labels(struct encoder *e, struct protobuf *sample, const struct 
 /* A task whose stack could not be read is at least somewhere in its function. */
 static void add_stack(struct encoder *e, const struct profile_sample *s, struct protobuf *ids)
 {
-	const struct model_stack *stack = &s->example->stack;
+	const struct model_stack *stack = s->stack;
 
 	if (!stack->count)
-		protobuf_add_varint(ids, location_of(e, s->process, &s->example->entry));
+		protobuf_add_varint(ids, location_of(e, s->process, s->entry));
 	for (size_t i = 0; i < stack->count; i++)
 		protobuf_add_varint(ids, location_of(e, s->process, &stack->frames[i]));
 }
@@ -216,8 +216,10 @@ static void add_sample(struct encoder *e, const struct profile_sample *s, struct
 {
 	add_stack(e, s, packed);
 	protobuf_add_buffer(sample, SAMPLE_LOCATION_ID, packed);
-	protobuf_add_varint(packed, s->count > INT64_MAX ? INT64_MAX : s->count);
+	protobuf_add_varint(packed, s->count < INT64_MAX ? s->count : INT64_MAX);
 	protobuf_add_varint(packed, (uint64_t)s->waited_ns);
+	if (!profile_is_timed(e->profile->kind))
+		protobuf_add_varint(packed, s->retained < INT64_MAX ? s->retained : INT64_MAX);
 	protobuf_add_buffer(sample, SAMPLE_VALUE, packed);
 	add_labels(e, sample, s);
 	protobuf_add_buffer(&e->out, PROFILE_SAMPLE, sample);
@@ -252,6 +254,8 @@ static void add_types(struct encoder *e)
 
 	add_value_type(e, PROFILE_SAMPLE_TYPE, count, "count");
 	add_value_type(e, PROFILE_SAMPLE_TYPE, time, "nanoseconds");
+	if (!is_timed)
+		add_value_type(e, PROFILE_SAMPLE_TYPE, "retained", "bytes");
 	add_value_type(e, PROFILE_PERIOD_TYPE, count, "count");
 	protobuf_add_number(&e->out, PROFILE_PERIOD, 1);
 	protobuf_add_number(&e->out, PROFILE_DEFAULT_SAMPLE_TYPE,

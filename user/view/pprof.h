@@ -9,7 +9,7 @@
 
 /*
  * pprof_write - a gzipped profile.proto: names, files and lines are in it, so that it can be read
- * anywhere. The tasks' waiting time is one more sample type; what is shown by default is Go's.
+ * anywhere. Waiting time and retained memory are further sample types; what is shown by default is Go's.
  * Returns 0 or -ENOMEM (nothing is written).
  */
 int pprof_write(FILE *out, const struct model *m, const struct profile *p);

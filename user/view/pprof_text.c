@@ -95,17 +95,17 @@ static void write_label(FILE *out, const char *key, const char *value, const cha
 /* Sorted by key, as Go's are. */
 static void write_labels(FILE *out, const struct profile *p, const struct profile_sample *s)
 {
-	const struct model_task *t = s->example;
 	const char *separator = "{";
 	char text[PLACE_ROOM];
 
 	fputs("# labels: ", out);
-	if (t->created_by.pc)
-		write_label(out, "created_by", place_line(&t->created_by, true, text), &separator);
+	if (s->created_by->pc)
+		write_label(out, "created_by", place_line(s->created_by, true, text), &separator);
 	if (p->has_processes)
 		write_label(out, "process", profile_process(s->process, text), &separator);
-	write_label(out, "state", model_task_state_text(t->state), &separator);
-	write_label(out, "wait_reason", model_reason_text(t->reason), &separator);
+	if (s->has_state)
+		write_label(out, "state", model_task_state_text(s->state), &separator);
+	write_label(out, "wait_reason", model_reason_text(s->reason), &separator);
 	fputs("}\n", out);
 }
 
@@ -139,9 +139,9 @@ void pprof_write_text(FILE *out, const struct profile *p)
 		if (profile_is_timed(p->kind)) /* a cycle is a nanosecond */
 			fprintf(out, "%" PRId64 " ", s->waited_ns);
 		fprintf(out, "%" PRIu64, s->count);
-		write_addresses(out, &s->example->stack);
+		write_addresses(out, s->stack);
 		write_labels(out, p, s);
-		write_frames(out, &s->example->stack);
+		write_frames(out, s->stack);
 		fputc('\n', out);
 	}
 }

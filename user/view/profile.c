@@ -58,17 +58,18 @@ static bool is_blocked(enum strand_wait_reason reason)
 	       reason != STRAND_WAIT_IO_WAIT && reason != STRAND_WAIT_BLOCKING_CALL;
 }
 
-static bool belongs(enum profile_kind kind, const struct model_task *t)
+static bool belongs(enum profile_kind kind, enum strand_wait_reason reason,
+		    enum model_task_state state)
 {
 	switch (kind) {
 	case PROFILE_GOROUTINELEAK:
-		return t->state == MODEL_LEAKED;
+		return state == MODEL_LEAKED;
 	case PROFILE_GOROUTINE:
 		return true;
 	case PROFILE_BLOCK:
-		return is_blocked(t->reason);
+		return is_blocked(reason);
 	case PROFILE_MUTEX:
-		return is_lock(t->reason);
+		return is_lock(reason);
 	case PROFILE_THREADCREATE:
 	case PROFILE_KINDS:
 		break;
@@ -84,23 +85,24 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 	return hash ^ hash >> 32;
 }
 
-static uint64_t hash_wait(const struct model_process *p, const struct model_task *t)
+static uint64_t hash_wait(const struct profile_sample *s)
 {
-	uint64_t hash = mix((uintptr_t)p, (uint64_t)t->reason << 8 | t->state);
+	uint64_t hash = mix((uintptr_t)s->process, (uint64_t)s->reason << 8 | s->state);
 
-	hash = mix(hash, t->created_by.pc);
-	for (size_t i = 0; i < t->stack.count; i++)
-		hash = mix(hash, t->stack.frames[i].pc);
+	hash = mix(hash, s->created_by->pc);
+	for (size_t i = 0; i < s->stack->count; i++)
+		hash = mix(hash, s->stack->frames[i].pc);
 	return hash;
 }
 
-static bool waits_alike(const struct model_task *a, const struct model_task *b)
+static bool waits_alike(const struct profile_sample *a, const struct profile_sample *b)
 {
-	if (a->reason != b->reason || a->state != b->state ||
-	    a->created_by.pc != b->created_by.pc || a->stack.count != b->stack.count)
+	if (a->hash != b->hash || a->process != b->process || a->reason != b->reason ||
+	    a->state != b->state || a->created_by->pc != b->created_by->pc ||
+	    a->stack->count != b->stack->count)
 		return false;
-	for (size_t i = 0; i < a->stack.count; i++)
-		if (a->stack.frames[i].pc != b->stack.frames[i].pc)
+	for (size_t i = 0; i < a->stack->count; i++)
+		if (a->stack->frames[i].pc != b->stack->frames[i].pc)
 			return false;
 	return true;
 }
@@ -153,22 +155,22 @@ static int reserve(struct grouping *g)
 	return 0;
 }
 
-/* The sample of tasks that wait like this one, made if it is the first; there is room. */
-static struct profile_sample *find(struct grouping *g, const struct model_process *process,
-				   const struct model_task *t)
+/* The sample of those that wait alike, an empty one if it is the first; there is room. */
+static struct profile_sample *find(struct grouping *g, const struct profile_sample *wait)
 {
-	uint64_t hash = hash_wait(process, t);
-	size_t at = hash & (g->slot_count - 1);
+	size_t at = wait->hash & (g->slot_count - 1);
 	struct profile_sample *s;
 
 	for (; g->slots[at]; at = (at + 1) & (g->slot_count - 1)) {
 		s = &g->profile->samples[g->slots[at] - 1];
-		if (s->hash == hash && s->process == process && waits_alike(s->example, t))
+		if (waits_alike(s, wait))
 			return s;
 	}
 	g->slots[at] = (uint32_t)++g->profile->count;
 	s = &g->profile->samples[g->profile->count - 1];
-	*s = (struct profile_sample){.process = process, .example = t, .hash = hash};
+	*s = *wait;
+	s->count = s->retained = 0;
+	s->waited_ns = 0;
 	return s;
 }
 
@@ -178,21 +180,86 @@ static void add_time(int64_t *sum, int64_t ns)
 		*sum = INT64_MAX;
 }
 
-static int add_task(struct grouping *g, const struct model *m, const struct model_process *process,
-		    const struct model_task *t)
+static void add_count(uint64_t *sum, uint64_t value)
+{
+	if (__builtin_add_overflow(*sum, value, sum))
+		*sum = UINT64_MAX;
+}
+
+static int add(struct grouping *g, struct profile_sample *wait)
 {
 	struct profile_sample *s;
 	int r = reserve(g);
 
 	if (r)
 		return r;
-	s = find(g, process, t);
-	s->count++;
-	add_time(&s->waited_ns, clock_age(m->now_ns, t->since_ns));
-	if (t->since_ns < s->example->since_ns)
-		s->example = t;
-	g->profile->total++;
+	wait->hash = hash_wait(wait);
+	s = find(g, wait);
+	add_count(&s->count, wait->count);
+	add_count(&s->retained, wait->retained);
+	add_time(&s->waited_ns, wait->waited_ns);
+	add_count(&g->profile->total, wait->count);
 	return 0;
+}
+
+/* Those that a task stands for have waited about as long as it has. */
+static int add_task(struct grouping *g, const struct model *m, const struct model_process *process,
+		    const struct model_task *t)
+{
+	int64_t age_ns = clock_age(m->now_ns, t->since_ns);
+	struct profile_sample wait = {
+		.process = process,
+		.stack = &t->stack,
+		.created_by = &t->created_by,
+		.entry = &t->entry,
+		.reason = t->reason,
+		.has_state = true,
+		.state = t->state,
+		.count = model_task_weight(t),
+		.retained = t->retained,
+	};
+
+	if (wait.count > INT64_MAX ||
+	    __builtin_mul_overflow(age_ns, (int64_t)wait.count, &wait.waited_ns))
+		wait.waited_ns = INT64_MAX;
+	return add(g, &wait);
+}
+
+static int add_wait(struct grouping *g, const struct model_process *process,
+		    const struct model_wait *w)
+{
+	struct profile_sample wait = {
+		.process = process,
+		.stack = &w->stack,
+		.created_by = &w->created_by,
+		.entry = &w->entry,
+		.reason = w->reason,
+		.count = w->waiting,
+		.waited_ns = w->waiting_ns > 0 ? w->waiting_ns : 0,
+	};
+
+	add_count(&wait.count, w->ended);
+	if (w->ended_ns > 0)
+		add_time(&wait.waited_ns, w->ended_ns);
+	return add(g, &wait);
+}
+
+/* Waits by site know of those that have ended, too; without them there are the tasks. */
+static int add_process(struct grouping *g, const struct model *m, const struct model_process *p)
+{
+	enum profile_kind kind = g->profile->kind;
+	int r = 0;
+
+	if (profile_is_timed(kind) && p->wait_count) {
+		for (size_t i = 0; i < p->wait_count && !r; i++)
+			if (belongs(kind, p->waits[i].reason, MODEL_WAITING))
+				r = add_wait(g, p, &p->waits[i]);
+		return r;
+	}
+	for (size_t i = 0; i < p->task_count && !r; i++)
+		if (belongs(kind, p->tasks[i].reason, p->tasks[i].state))
+			r = add_task(g, m, p, &p->tasks[i]);
+	return r;
 }
 
 static int compare_u64(uint64_t a, uint64_t b)
@@ -205,7 +272,9 @@ static int compare_samples(const struct profile_sample *a, const struct profile_
 {
 	int r = compare_u64((uintptr_t)a->process, (uintptr_t)b->process);
 
-	return r ? r : compare_u64(a->example->id, b->example->id);
+	if (!r && a->stack->count && b->stack->count)
+		r = compare_u64(a->stack->frames[0].pc, b->stack->frames[0].pc);
+	return r ? r : compare_u64(a->hash, b->hash);
 }
 
 static int by_count(const void *x, const void *y)
@@ -230,13 +299,8 @@ int profile_build(const struct model *m, enum profile_kind kind, struct profile 
 	struct grouping g = {.profile = &p};
 	int r = 0;
 
-	for (size_t i = 0; i < m->process_count && !r; i++) {
-		const struct model_process *process = &m->processes[i];
-
-		for (size_t j = 0; j < process->task_count && !r; j++)
-			if (belongs(kind, &process->tasks[j]))
-				r = add_task(&g, m, process, &process->tasks[j]);
-	}
+	for (size_t i = 0; i < m->process_count && !r; i++)
+		r = add_process(&g, m, &m->processes[i]);
 	free(g.slots);
 	if (r) {
 		profile_done(&p);

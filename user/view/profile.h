@@ -2,8 +2,8 @@
 /*
  * Waiting tasks as profiles: one sample for all tasks that wait alike. Named and counted as Go's.
  *
- * All are of this moment. Go's block and mutex profiles sum up waits that are over; here the
- * waits that go on are counted, with the time they have taken so far.
+ * Those that count tasks are of this moment. Block and mutex profiles sum up, as Go's do, the
+ * waits that have ended since the process is observed, and beyond Go those that go on.
  */
 #ifndef STRANDED_VIEW_PROFILE_H
 #define STRANDED_VIEW_PROFILE_H
@@ -23,11 +23,16 @@ enum profile_kind {
 };
 
 struct profile_sample {
-	const struct model_process *process; /* borrowed from the model */
-	const struct model_task *example;    /* its oldest task */
+	const struct model_process *process; /* borrowed from the model, as all pointers here */
+	const struct model_stack *stack;
+	const struct model_frame *created_by, *entry;
+	enum strand_wait_reason reason;
+	bool has_state;
+	enum model_task_state state;
 	uint64_t hash;
 	uint64_t count;
 	int64_t waited_ns; /* by all of them */
+	uint64_t retained; /* bytes, by leaked ones */
 };
 
 struct profile {
