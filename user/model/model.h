@@ -223,6 +223,7 @@ struct model_site {
 	 */
 	uint64_t fingerprint;
 	unsigned suspect_rules;        /* of all its tasks together */
+	uint64_t retained;             /* bytes, by all its tasks together */
 	const struct model_past *past; /* NULL: nothing is remembered */
 };
 

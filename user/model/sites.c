@@ -164,6 +164,13 @@ static void identify(struct model_site *site, const struct model_frame *where)
 	site->past = model_find_past(site->process, site->fingerprint);
 }
 
+/* The numbers are a target's: a sum that does not fit stays at its largest. */
+static void add_retained(struct model_site *site, const struct model_task *t)
+{
+	if (__builtin_add_overflow(site->retained, t->retained, &site->retained))
+		site->retained = UINT64_MAX;
+}
+
 /* Entries are sorted: each run of equal keys is a site. Returns how many there are. */
 static size_t group(const struct entry *entries, size_t count, struct model_site *ret_sites)
 {
@@ -176,6 +183,7 @@ static size_t group(const struct entry *entries, size_t count, struct model_site
 		if (i && !compare_keys(&entries[i - 1], &entries[i])) {
 			ret_sites[sites - 1].count += stands_for;
 			ret_sites[sites - 1].suspect_rules |= t->suspect_rules;
+			add_retained(&ret_sites[sites - 1], t);
 			continue;
 		}
 		ret_sites[sites++] = (struct model_site){
@@ -184,6 +192,7 @@ static size_t group(const struct entry *entries, size_t count, struct model_site
 			.count = stands_for,
 			.oldest_since_ns = t->since_ns,
 			.suspect_rules = t->suspect_rules,
+			.retained = t->retained,
 		};
 		identify(&ret_sites[sites - 1], entries[i].where);
 	}

@@ -170,7 +170,7 @@ const char *escape_text(const char *text, bool utf8, size_t room, char *ret_buff
 	return ret_buffer;
 }
 
-static size_t character_columns(uint32_t c)
+size_t escape_character_columns(uint32_t c)
 {
 	if (IN(combining, c))
 		return 0;
@@ -182,7 +182,7 @@ size_t escape_columns(const char *text)
 	size_t columns = 0;
 
 	for (size_t size; *text; text += size)
-		columns += character_columns(escape_decode(text, &size));
+		columns += escape_character_columns(escape_decode(text, &size));
 	return columns;
 }
 
@@ -196,7 +196,7 @@ size_t escape_fit(char *text, bool utf8, size_t columns, size_t room)
 		return total;
 	while (text[at]) { /* ends early: there is too much */
 		size_t size;
-		size_t next = character_columns(escape_decode(text + at, &size));
+		size_t next = escape_character_columns(escape_decode(text + at, &size));
 
 		if (used + next + 1 > columns)
 			break;

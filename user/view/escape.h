@@ -38,6 +38,9 @@ bool escape_is_harmful(uint32_t c);
  */
 const char *escape_text(const char *text, bool utf8, size_t room, char *ret_buffer);
 
+/* Columns that a character takes on a terminal: 0 to 2. */
+size_t escape_character_columns(uint32_t c);
+
 /* Columns that an escaped text takes on a terminal. */
 size_t escape_columns(const char *text);
 
