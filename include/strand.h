@@ -727,6 +727,32 @@ STRAND_API int strand_dump(int fd, unsigned flags);
  */
 STRAND_API int strand_leaks_print(int fd, strand_time min_age);
 
+enum strand_leaks_form {
+	STRAND_LEAKS_DEBUG_2 = 0, /* as Go prints goroutines, leaked ones only */
+	STRAND_LEAKS_DEBUG_1,     /* as Go prints a profile: each different stack with its count */
+	STRAND_LEAKS_JSON,        /* an object; "searched" tells whether "tasks" are all leaks */
+};
+
+/*
+ * strand_leaks_write - strand_leaks_print, in one of several forms.
+ * Names are read from the symbol tables of the program's files, static functions included.
+ * Returns as strand_leaks_print, and -EINVAL (form), -ENOMEM.
+ */
+STRAND_API int strand_leaks_write(int fd, enum strand_leaks_form form, strand_time min_age);
+
+/*
+ * strand_assert_no_leaks - for the end of a test: search, and write leaks to stderr.
+ * @settle  as long as tasks still run, or the search is inconclusive, look again, for at most so
+ *          many nanoseconds: a task that runs keeps alive what it points to
+ * @ignore  names of functions, up to a NULL: leaks that wait in one, were started with one, or
+ *          created by one do not count; may be NULL
+ * Returns 0: there are none; the number of leaks; or an error as strand_leaks, where nothing is
+ * known. It does not abort: test libraries want to fail the test and go on with the next one, and
+ * assert(!strand_assert_no_leaks(...)) does both.
+ * Context: a task or a plain thread. Parks as `blocking call` and `sleep`.
+ */
+STRAND_API int strand_assert_no_leaks(strand_time settle, const char *const *ignore);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Leaked tasks as text, in the form of Go's goroutine dumps; and STRAND_LEAKS=exit. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 
 #include "strand/leaks.h"
 #include "strand/leaks_send.h"
+#include "strand/leaks_write.h"
 #include "strand/line.h"
 
 /*
@@ -20,84 +20,119 @@
 
 #define REPORT_TO   "report:" /* in STRAND_LEAKS: the path of a socket follows */
 
-struct text {
-	int fd;
-	int error; /* the first, 0: none */
-	strand_time now;
-};
-
-static void write_line(struct text *t, struct line *line)
+struct leaks_writer leaks_writer_new(int fd)
 {
-	int r;
-
-	line_add(line, "\n");
-	r = line_write(line, t->fd);
-	if (r < 0 && !t->error)
-		t->error = r;
+	return (struct leaks_writer){.fd = fd, .now = strand_now(), .symbols = symbols_new()};
 }
 
-/* The two lines of a frame, or of who created the task; names only where the dynamic linker knows them. */
-static void write_frame(struct text *t, uintptr_t pc, const struct strand_leak *created)
+void leaks_writer_done(struct leaks_writer *w)
+{
+	symbols_free(w->symbols);
+}
+
+void leaks_write(struct leaks_writer *w, struct line *line)
+{
+	int r = line_write(line, w->fd);
+
+	if (r < 0 && !w->error)
+		w->error = r;
+}
+
+void leaks_write_line(struct leaks_writer *w, struct line *line)
+{
+	line_add(line, "\n");
+	leaks_write(w, line);
+}
+
+/* The two lines of a frame, or of who created the task. */
+static void write_frame(struct leaks_writer *w, uintptr_t pc, const struct strand_leak *created)
 {
 	struct line line = {.length = 0};
-	Dl_info info = {0};
-	bool known = dladdr((void *)(pc - 1), &info) != 0;
-	uintptr_t base =
-		known && info.dli_saddr ? (uintptr_t)info.dli_saddr : (uintptr_t)info.dli_fbase;
+	struct symbol symbol;
 
+	symbols_find(w->symbols, pc - 1, &symbol);
 	line_add(&line, created ? "created by " : "");
-	line_add(&line, known && info.dli_sname ? info.dli_sname : "??");
+	line_add(&line, symbol.name[0] ? symbol.name : "??");
 	line_add(&line, created ? "" : "(...)");
 	if (created && created->parent) {
 		line_add(&line, " in goroutine ");
 		line_add_number(&line, created->parent);
 	}
-	write_line(t, &line);
+	leaks_write_line(w, &line);
 	line_add(&line, "\t");
-	line_add(&line, known && info.dli_fname ? info.dli_fname : "??");
+	line_add(&line, symbol.module);
 	line_add(&line, " +");
-	line_add_hex(&line, pc - base);
-	write_line(t, &line);
+	line_add_hex(&line, symbol.offset + 1);
+	leaks_write_line(w, &line);
 }
 
-static void write_leak(const struct strand_leak *leak, void *arg)
+void leaks_write_block(const struct strand_leak *leak, void *writer)
 {
-	struct text *t = arg;
+	struct leaks_writer *w = writer;
 	struct line line = {.length = 0};
-	uint64_t minutes = (uint64_t)((t->now - leak->since) / (60 * STRAND_SECOND));
+	uint64_t minutes = (uint64_t)((w->now - leak->since) / (60 * STRAND_SECOND));
 
 	line_add(&line, "goroutine ");
 	line_add_number(&line, leak->task);
 	line_add(&line, " [");
 	line_add(&line, leak->reason);
 	line_add(&line, " (leaked)");
-	if (leak->since && minutes) {
+	if (leak->since && w->now > leak->since && minutes) {
 		line_add(&line, ", ");
 		line_add_number(&line, minutes);
 		line_add(&line, " minutes");
 	}
 	line_add(&line, "]:");
-	write_line(t, &line);
+	leaks_write_line(w, &line);
 	for (size_t i = 0; i < leak->stack_count; i++)
-		write_frame(t, leak->stack[i], NULL);
-	write_frame(t, leak->created_pc, leak);
-	write_line(t, &line);
+		write_frame(w, leak->stack[i], NULL);
+	write_frame(w, leak->created_pc, leak);
+	leaks_write_line(w, &line);
+	w->count++;
+}
+
+void leaks_write_inconclusive(struct leaks_writer *w, const struct strand_leaks_result *result)
+{
+	struct line line = {.length = 0};
+
+	line_add(&line, "strand: search for leaks inconclusive: ");
+	line_add(&line, result->cause ? result->cause : "");
+	leaks_write_line(w, &line);
+}
+
+static int write_blocks(struct leaks_writer *w, strand_time min_age)
+{
+	struct strand_leaks_result result = {0};
+	int r = strand_leaks(min_age, leaks_write_block, w, &result);
+
+	if (r == -EAGAIN)
+		leaks_write_inconclusive(w, &result);
+	return r;
+}
+
+int strand_leaks_write(int fd, enum strand_leaks_form form, strand_time min_age)
+{
+	struct leaks_writer w = leaks_writer_new(fd);
+	int r = -EINVAL;
+
+	switch (form) {
+	case STRAND_LEAKS_DEBUG_2:
+		r = write_blocks(&w, min_age);
+		break;
+	case STRAND_LEAKS_DEBUG_1:
+		r = leaks_write_profile(&w, min_age);
+		break;
+	case STRAND_LEAKS_JSON:
+		r = leaks_write_json(&w, min_age);
+		break;
+	}
+	leaks_writer_done(&w);
+	return w.error ? w.error : r;
 }
 
 int strand_leaks_print(int fd, strand_time min_age)
 {
-	struct text t = {.fd = fd, .now = strand_now()};
-	struct strand_leaks_result result = {0};
-	int r = strand_leaks(min_age, write_leak, &t, &result);
-
-	if (r == -EAGAIN) {
-		struct line line = {.length = 0};
-
-		line_add(&line, "strand: search for leaks inconclusive: ");
-		line_add(&line, result.cause);
-		write_line(&t, &line);
-	}
-	return t.error ? t.error : r;
+	return strand_leaks_write(fd, STRAND_LEAKS_DEBUG_2, min_age);
 }
 
 /* The value of "status=N" in STRAND_LEAKS, else 1. */
