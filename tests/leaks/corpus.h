@@ -26,7 +26,7 @@
  * How much of the heap the leak search understands: 0, heap memory is one root; 1, it walks the
  * blocks of malloc. Cases that put their objects there expect more with 1.
  */
-#define HEAP_TIER        0
+#define HEAP_TIER        1
 
 #define CORPUS_INSTANCES 20 /* of a case, in the second part of each run */
 #define CORPUS_LEAKS_MAX 4  /* different ones of a case */

@@ -38,7 +38,7 @@ static uintptr_t hidden_highest = UINTPTR_MAX; /* the complement of the highest 
  */
 static inline void *fresh(size_t size)
 {
-	void *volatile gap = malloc(1000); /* where the top was, as that stack may know */
+	void *volatile gap = malloc(16384); /* where that thread has had and freed a block */
 	uintptr_t block, next;
 
 	(void)gap;
@@ -63,10 +63,21 @@ static inline void *block_with_object(size_t size)
 	return block;
 }
 
+/*
+ * The block of the last search, or test, names the object no more: it might be reachable by now,
+ * as the main thread's stack may know where the top was right behind it.
+ */
+static inline void forget_hidden(void)
+{
+	if (hidden)
+		memset((void *)~hidden, 0, malloc_usable_size((void *)~hidden));
+	hidden = 0;
+}
+
 static inline int heap_setup(void **state)
 {
 	global_root = NULL;
-	hidden = 0;
+	forget_hidden();
 	return scene_setup(state);
 }
 

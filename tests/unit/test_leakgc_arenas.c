@@ -27,8 +27,7 @@ static void *lost_and_next(size_t size)
 {
 	char *block, *next = NULL;
 
-	if (hidden) /* of the last search; the lists may still lead to it */
-		memset((void *)~hidden, 0, malloc_usable_size((void *)~hidden));
+	forget_hidden();
 	fresh(1);
 	do {
 		block = next ? next : malloc(size);

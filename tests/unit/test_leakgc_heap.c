@@ -305,6 +305,7 @@ static void test_not_a_mapped_chunk(void **state)
 	(void)state;
 	scene_expect(scene_run(not_a_mapped_chunk, 0), 0, STRAND_VERDICT_LIVE);
 	munmap((void *)~hidden, 3 * 4096);
+	hidden = 0;
 }
 
 /* ---- a thread whose stack is a block ------------------------------------------------------- */

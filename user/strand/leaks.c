@@ -50,6 +50,7 @@ int leaks_init(int *ret_stop_signal)
 	static int signal; /* a handler is a process's, not a runtime's; callers hold `starting` */
 	int r = signal ? 0 : leakgc_stop_init(&signal);
 
+	leakgc_heap_init();
 	*ret_stop_signal = signal;
 	return r;
 }

@@ -112,11 +112,18 @@ static void stop(struct runtime *rt)
 		sched_kick(rt->workers[i]);
 }
 
-static void main_task(void *arg)
-{
-	struct runtime *rt = arg;
+struct main_call {
+	int (*fn)(void *);
+	void *arg; /* until the main task has started, then cleared */
+};
 
-	rt->main_result = leaks_at_exit(rt->main_fn(rt->main_arg));
+static void main_task(void *runtime)
+{
+	struct runtime *rt = runtime;
+	void *arg = rt->main_call->arg;
+
+	rt->main_call->arg = NULL;
+	rt->main_result = leaks_at_exit(rt->main_call->fn(arg));
 	stop(rt);
 }
 
@@ -277,6 +284,7 @@ static void finish(struct runtime *rt)
 int strand_main(int (*fn)(void *), void *arg)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct main_call call = {fn, arg};
 	struct runtime *rt = NULL;
 	int r;
 
@@ -289,8 +297,7 @@ int strand_main(int (*fn)(void *), void *arg)
 		return -EBUSY;
 	r = runtime_new(&rt);
 	if (r == 0) {
-		rt->main_fn = fn;
-		rt->main_arg = arg;
+		rt->main_call = &call;
 		overflow_install();
 		r = start(rt, (uintptr_t)__builtin_return_address(0));
 		if (r == 0) {

@@ -28,8 +28,7 @@ struct runtime {
 	_Atomic bool unusual; /* stopping or seeded: to choose a task takes a closer look */
 	struct seed seed;
 	_Atomic unsigned announce_epoch; /* grows with each HELLO: announce everything anew */
-	void *main_arg;
-	int (*main_fn)(void *);
+	struct main_call *main_call; /* on the stack of strand_main: user data, not to be masked */
 	int main_result;
 };
 
