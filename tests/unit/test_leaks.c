@@ -28,6 +28,19 @@ static void see(const struct strand_leak *leak, void *arg)
 	seen->stack_count[i] = leak->stack_count;
 }
 
+/* Again while inconclusive: on a busy machine threads do not stop in time. */
+static int search(strand_time min_age, void (*callback)(const struct strand_leak *leak, void *arg),
+		  void *arg, struct strand_leaks_result *ret_result)
+{
+	strand_time end = strand_now() + 60 * STRAND_SECOND;
+	int r;
+
+	do
+		r = strand_leaks(min_age, callback, arg, ret_result);
+	while (r == -EAGAIN && strand_now() < end);
+	return r;
+}
+
 static void receive(void *arg)
 {
 	strand_chan_recv(arg, STRAND_FOREVER, NULL);
@@ -112,7 +125,7 @@ static int each_reason(void *arg)
 	settle();
 	for (int i = 0; i < 2; i++) {
 		memset(&seen, 0, sizeof(seen));
-		expect_eq(strand_leaks(0, see, &seen, &result), 6);
+		expect_eq(search(0, see, &seen, &result), 6);
 		expect_eq(seen.count, 6);
 		expect_eq(count_reason(&seen, "chan receive"), 2);
 		expect_eq(count_reason(&seen, "chan receive (nil chan)"), 1);
@@ -160,7 +173,7 @@ static int nothing_leaked(void *arg)
 	expect_eq(strand_go(select_one, local), 0);
 	expect_eq(strand_spawn(NULL, receive_as_spawned, NULL, &held), 0);
 	settle();
-	expect_eq(strand_leaks(0, see, &seen, NULL), 0);
+	expect_eq(search(0, see, &seen, NULL), 0);
 	expect_eq(seen.count, 0);
 	expect_eq(strand_cancel(held), 0);
 	expect_eq(strand_join(held, STRAND_FOREVER, NULL), 0);
@@ -184,9 +197,9 @@ static int young_ones(void *arg)
 	(void)arg;
 	expect_eq(strand_go(receive_from_nil, NULL), 0);
 	settle();
-	expect_eq(strand_leaks(3600 * STRAND_SECOND, NULL, NULL, &result), 0);
+	expect_eq(search(3600 * STRAND_SECOND, NULL, NULL, &result), 0);
 	expect_eq(result.candidates, 0);
-	expect_eq(strand_leaks(0, NULL, NULL, NULL), 1);
+	expect_eq(search(0, NULL, NULL, NULL), 1);
 	return 0;
 }
 
@@ -197,7 +210,7 @@ static _Atomic int asked;
 static void *ask_from_outside(void *arg)
 {
 	(void)arg;
-	atomic_store(&asked, 1 + strand_leaks(0, NULL, NULL, NULL));
+	atomic_store(&asked, 1 + search(0, NULL, NULL, NULL));
 	return NULL;
 }
 
@@ -269,7 +282,7 @@ static int locals_are_live(void *arg)
 		key = strand_local_new(NULL);
 	expect_eq(strand_go(hold_in_local, NULL), 0);
 	settle();
-	expect_eq(strand_leaks(0, NULL, NULL, NULL), 0);
+	expect_eq(search(0, NULL, NULL, NULL), 0);
 	return 0;
 }
 
