@@ -200,6 +200,12 @@ $(BUILD)/tests/leaks/corpus: $(corpus_src) tests/leaks/corpus.h $(strand_all_a) 
 		-fvisibility=default -Wno-missing-prototypes -rdynamic -o $@ $(corpus_src) \
 		$(strand_all_a) -lpthread -ldl
 
+# Both sides in one program: the observer, and what it observes.
+$(BUILD)/bench/observe: tests/bench/observe.c $(strand_a) $(stranded_a) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(stranded_a) $(strand_a) \
+		-lpthread $(stranded_libs)
+
 $(BUILD)/bench/%: tests/bench/%.c $(strand_a) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(strand_a) -lpthread -lm

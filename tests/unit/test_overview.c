@@ -115,16 +115,17 @@ static void test_the_oldest_is_found_after_the_oldest_has_gone(void **state)
 	struct fixture *f = begin(state, (struct suspect_rules){0});
 	const struct model_process *p;
 
-	fake_tell(&f->fake, "park 7 1 500");
-	fake_tell(&f->fake, "park 8 1 300");
-	fake_tell(&f->fake, "park 9 1 400");
+	fake_tell(&f->fake, "park 7 1 5000");
+	fake_tell(&f->fake, "park 8 1 0");
+	fake_tell(&f->fake, "park 9 1 0");
 	assert_int_equal(look(f)->tasks[0].id, 7);
 	fake_tell(&f->fake, "unpark 7 1");
 	f->o->census_due_ns = 0;
 	p = look(f);
 	assert_int_equal(p->task_count, 1);
-	assert_int_equal(p->tasks[0].id, 9);
+	assert_int_equal(p->tasks[0].id, 8);
 	assert_int_equal(p->tasks[0].stands_for, 2);
+	assert_true(p->tasks[0].since_ns > p->waits[0].oldest_since_ns);
 }
 
 static void test_leaked_ones_are_told_apart(void **state)

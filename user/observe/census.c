@@ -34,6 +34,11 @@ struct census {
 	const struct entry_owner *last; /* of the entry before: they come in no order, but often */
 };
 
+struct purge {
+	struct census census;
+	const struct collected *accounts; /* read before the entries: what they lack is asked for */
+};
+
 /* ---- judging ---------------------------------------------------------------- */
 
 unsigned census_judge(const struct suspect_rules *rules, const struct site *site,
@@ -193,6 +198,35 @@ static void find_retracted(struct observer *o)
 }
 
 /* ---- one census ------------------------------------------------------------- */
+
+static int find_stale(void *context, const struct collected_task *task)
+{
+	struct purge *p = context;
+
+	if (p->census.stale_count < STALE_MAX &&
+	    !collect_is_current(p->accounts, task->key.tgid, task->key.instance))
+		p->census.stale[p->census.stale_count++] = task->key;
+	return 0;
+}
+
+int census_purge(struct observer *o)
+{
+	struct collected accounts;
+	struct purge p = {.census = {.o = o}, .accounts = &accounts};
+	int error = collect_read_sites(&o->maps, &accounts);
+
+	if (error)
+		return error;
+	collect_purge(&o->maps, &accounts);
+	p.census.stale = reallocarray(NULL, STALE_MAX, sizeof(*p.census.stale));
+	error = p.census.stale ? collect_each_task(&o->maps, find_stale, &p) : -ENOMEM;
+	if (!error)
+		delete_stale(&p.census);
+	o->purge_wanted = error || p.census.stale_count == STALE_MAX;
+	free(p.census.stale);
+	collect_done(&accounts);
+	return error;
+}
 
 static int look_at_all(struct census *c, const struct collected *copy)
 {

@@ -32,4 +32,7 @@ unsigned census_judge(const struct suspect_rules *rules, const struct site *site
 		      const struct search_verdict *verdict, const struct waiting_task *task,
 		      int64_t now_ns, enum model_task_state *ret_state);
 
+/* Delete the entries of processes that have exited or exec'ed, without keeping any. */
+int census_purge(struct observer *o);
+
 #endif

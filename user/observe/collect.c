@@ -490,7 +490,7 @@ int collect_add_task(const struct collected_task *from, struct model_process *p,
 	return t->name ? 0 : -ENOMEM;
 }
 
-static bool is_current(const struct collected *c, uint32_t tgid, uint32_t instance)
+bool collect_is_current(const struct collected *c, uint32_t tgid, uint32_t instance)
 {
 	const struct process_account *account = find_account(c, tgid);
 
@@ -504,14 +504,14 @@ size_t collect_purge(const struct collect_maps *maps, const struct collected *c)
 	for (size_t i = 0; i < c->task_count; i++) {
 		const struct waiting_key *key = &c->tasks[i].key;
 
-		if (!is_current(c, key->tgid, key->instance) &&
+		if (!collect_is_current(c, key->tgid, key->instance) &&
 		    !bpf_map_delete_elem(maps->waiting, key))
 			purged++;
 	}
 	for (size_t i = 0; i < c->site_count; i++) {
 		const struct site_key *key = &c->sites[i].key;
 
-		if (!is_current(c, key->tgid, key->instance))
+		if (!collect_is_current(c, key->tgid, key->instance))
 			bpf_map_delete_elem(maps->sites, key);
 	}
 	return purged;

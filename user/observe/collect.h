@@ -59,6 +59,9 @@ struct model_losses collect_losses(const struct collected_slice *slice);
 int collect_add_task(const struct collected_task *from, struct model_process *p,
 		     struct model_task **ret_task);
 
+/* Is it the life of the process that is lived now? */
+bool collect_is_current(const struct collected *c, uint32_t tgid, uint32_t instance);
+
 /* Delete the entries of processes that have exited or exec'ed. Returns how many. */
 size_t collect_purge(const struct collect_maps *maps, const struct collected *c);
 

@@ -17,12 +17,14 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "observe/census.h"
 #include "observe/control.h"
 #include "observe/watch.h"
 
 #define SECOND_NS           1000000000LL
 #define MILLISECOND_NS      1000000LL
 #define FULL_SCAN_PERIOD_NS (5 * SECOND_NS) /* finds a dlopen of the runtime */
+#define FULL_SCAN_SHARE     500 /* on a machine with many processes it is rarer: 0.2 % of a core */
 #define HELLO_DELAY_NS      (100 * MILLISECOND_NS)
 #define HELLO_DELAY_MAX_NS  (60 * SECOND_NS)
 
@@ -281,16 +283,12 @@ static void run_greetings(struct observer *o, int64_t now)
 	}
 }
 
-/* A snapshot does it, too; this is for those who take none for long. */
-static void purge(struct observer *o)
+static void plan_full_scan(struct observer *o, int64_t cost_ns)
 {
-	struct collected c;
+	int64_t pause = FULL_SCAN_SHARE * cost_ns;
 
-	if (collect_read(&o->maps, &c))
-		return;
-	collect_purge(&o->maps, &c);
-	collect_done(&c);
-	o->purge_wanted = false;
+	o->full_scan_due_ns =
+		observe_now_ns() + (pause > FULL_SCAN_PERIOD_NS ? pause : FULL_SCAN_PERIOD_NS);
 }
 
 static void run_due(struct observer *o)
@@ -301,8 +299,8 @@ static void run_due(struct observer *o)
 	if (o->full_scan_due_ns <= now) {
 		scan(o, 0);
 		if (o->purge_wanted)
-			purge(o);
-		o->full_scan_due_ns = observe_now_ns() + FULL_SCAN_PERIOD_NS;
+			census_purge(o);
+		plan_full_scan(o, observe_now_ns() - now);
 	}
 	run_greetings(o, now);
 }
@@ -518,6 +516,7 @@ static int start(struct observer *o, char **ret_error)
 		.scan_done = on_scan_done,
 	};
 	int error = check_pid_namespace(ret_error);
+	int64_t began_ns;
 
 	if (error)
 		return error;
@@ -531,11 +530,12 @@ static int start(struct observer *o, char **ret_error)
 	error = event_reader_new(&o->maps, &callbacks, &o->reader);
 	if (error)
 		return refuse(error, ret_error, "stranded: cannot map the BPF ring buffer");
+	began_ns = observe_now_ns();
 	error = scan(o, 0);
 	if (error)
 		return refuse(error, ret_error,
 			      "stranded: cannot list processes in /proc: mount it");
-	o->full_scan_due_ns = observe_now_ns() + FULL_SCAN_PERIOD_NS;
+	plan_full_scan(o, observe_now_ns() - began_ns);
 	return 0;
 }
 

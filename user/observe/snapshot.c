@@ -190,7 +190,8 @@ static int take(struct observer *o, bool with_tasks, struct model *ret_model)
 	if (error)
 		return error;
 	collect_purge(&o->maps, &c);
-	o->purge_wanted = false;
+	if (with_tasks)
+		o->purge_wanted = false;
 	model_init(&m);
 	error = snapshot(o, &c, &m);
 	collect_done(&c);
