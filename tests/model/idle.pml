@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * S5 of sched.c: a worker goes to sleep while others add work for it.
+ * idle.c: a worker goes to sleep while others add work for it.
  *
  * Processors delay stores: a store goes into a buffer, and later loads of the same processor
  * may be done before it reaches memory (x86-TSO). So each pusher has a store buffer, emptied at
@@ -12,7 +12,7 @@
  *
  * VARIANTS: BY_WAKER BY_THREAD BY_HELLO
  * MUTANTS: NO_FENCE NO_FENCE:BY_THREAD LOOK_BEFORE_SLEEPING KICK_BEFORE_PUSH
- * MUTANTS: NO_EPOCH_IN_LOOK:BY_HELLO
+ * MUTANTS: NO_EPOCH_IN_LOOK:BY_HELLO LOOKS_UNTIL_ASLEEP LOOKS_UNTIL_ASLEEP:BY_THREAD
  */
 #define WORKERS 2
 
@@ -26,12 +26,13 @@ byte epoch
 byte fresh[3]           /* new tasks of worker 0, of worker 1, and of the busy worker */
 bool delayed[2]         /* stores of the pushers of new tasks */
 byte idle_workers
+byte looking            /* workers: while there are some, nobody is woken for new tasks */
 byte served[WORKERS]    /* epochs */
 
 /* ---- pushers ---------------------------------------------------------------------- */
 
 /* A futex wakes who sleeps on it now; an eventfd keeps the kick. `flushed`: no store is delayed. */
-inline kick(w, flushed)
+inline idle_kick(w, flushed)
 {
 	if
 	:: sleeping[w] != AWAKE ->
@@ -51,11 +52,11 @@ proctype waker(byte w)
 	mtype was;
 
 #ifdef KICK_BEFORE_PUSH
-	kick(w, true);
+	idle_kick(w, true);
 	inbox[w]++
 #else
 	inbox[w]++;
-	kick(w, true)
+	idle_kick(w, true)
 #endif
 }
 
@@ -65,19 +66,23 @@ proctype store_buffer(byte who; byte queue)
 end:	atomic { delayed[who] -> delayed[who] = false; fresh[queue]++ }
 }
 
-inline kick_an_idle_worker(who)
+inline idle_kick_one(who)
 {
 	if
-	:: idle_workers ->
+	:: looking
+	:: else ->
 		if
-		:: sleeping[0] != AWAKE -> kick(0, !delayed[who])
+		:: !idle_workers
 		:: else ->
 			if
-			:: sleeping[1] != AWAKE -> kick(1, !delayed[who])
-			:: else
+			:: sleeping[0] != AWAKE -> idle_kick(0, !delayed[who])
+			:: else ->
+				if
+				:: sleeping[1] != AWAKE -> idle_kick(1, !delayed[who])
+				:: else
+				fi
 			fi
 		fi
-	:: else
 	fi
 }
 
@@ -97,7 +102,7 @@ proctype spawner()
 
 	run store_buffer(0, 2);
 	push_fresh(0);
-	kick_an_idle_worker(0)
+	idle_kick_one(0)
 }
 
 /* spawn_from_thread: into the queue of worker 0, for whoever comes first. */
@@ -108,8 +113,8 @@ proctype spawning_thread()
 	run store_buffer(1, 0);
 	push_fresh(1);
 	if
-	:: sleeping[0] != AWAKE -> kick(0, !delayed[1])
-	:: else -> kick_an_idle_worker(1)
+	:: sleeping[0] != AWAKE -> idle_kick(0, !delayed[1])
+	:: else -> idle_kick_one(1)
 	fi
 }
 
@@ -119,8 +124,8 @@ proctype announcer()
 	mtype was;
 
 	epoch++;
-	kick(0, true);
-	kick(1, true)
+	idle_kick(0, true);
+	idle_kick(1, true)
 }
 
 /* ---- workers ------------------------------------------------------------------------ */
@@ -172,10 +177,25 @@ inline work_off(w)
 proctype worker(byte w)
 {
 	bool work;
+	bool looked; /* and is still counted: the mutant */
 	mtype how;
 
 	do
 	:: work_off(w);
+	   if
+	   :: skip /* it goes to sleep at once */
+	   :: looking++;
+	      look(w, work);
+#ifdef LOOKS_UNTIL_ASLEEP
+	      looked = true;
+#else
+	      looking--;
+#endif
+	      if
+	      :: work -> goto found
+	      :: else
+	      fi
+	   fi;
 #ifdef LOOK_BEFORE_SLEEPING
 	   look(w, work);
 	   sleeping[w] = how;
@@ -185,6 +205,8 @@ proctype worker(byte w)
 	   idle_workers++;
 	   look(w, work);
 #endif
+	   looking = looking - looked;
+	   looked = false;
 	   if
 	   :: work
 	   :: !work && how == ON_FUTEX ->
@@ -199,7 +221,8 @@ end_futex:	!in_futex[w]
 end_poller:	atomic { events[w] > 0 -> events[w] = 0 }
 	   fi;
 	   idle_workers--;
-	   sleeping[w] = AWAKE
+	   sleeping[w] = AWAKE;
+found:	   skip
 	od
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "strand/idle.h"
 #include "strand/leaks.h"
 #include "strand/probes.h"
 #include "strand/runtime.h"
@@ -33,7 +34,7 @@ static void announce_anew(struct runtime *rt, uint64_t threshold_ns)
 	__atomic_store_n(&strand_descriptor.threshold_ns, threshold_ns, __ATOMIC_RELAXED);
 	atomic_fetch_add(&rt->announce_epoch, 1);
 	for (unsigned i = 0; i < rt->worker_count; i++)
-		sched_kick(rt->workers[i]);
+		idle_kick(rt->workers[i]);
 }
 
 static void scan(struct runtime *rt, const struct strand_command *command)

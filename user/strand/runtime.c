@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "strand/parking.h"
+#include "strand/idle.h"
 #include "strand/leaks.h"
 #include "strand/object_lock.h"
 #include "strand/probes.h"
@@ -109,7 +110,7 @@ static void stop(struct runtime *rt)
 	atomic_store(&rt->stopping, true);
 	atomic_store(&rt->unusual, true);
 	for (unsigned i = 0; i < rt->worker_count; i++)
-		sched_kick(rt->workers[i]);
+		idle_kick(rt->workers[i]);
 }
 
 struct main_call {

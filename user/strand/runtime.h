@@ -24,6 +24,7 @@ struct runtime {
 	unsigned worker_count;
 	_Atomic unsigned next_worker; /* for spawns by plain threads */
 	_Atomic unsigned idle;        /* workers that sleep */
+	_Atomic unsigned looking;     /* workers that look for work before they sleep */
 	_Atomic bool stopping;
 	_Atomic bool unusual; /* stopping or seeded: to choose a task takes a closer look */
 	struct seed seed;

@@ -22,11 +22,7 @@
  *       the parked task's stack was saved. So whoever gets that lock may wake the task.
  *   S4. Nothing polls (timers, inbox) between sched_park and finish_switch: polling takes
  *       the locks of wait objects, and the parker holds one.
- *   S5. sleeping is set before the last look at inbox, fresh queues and flags; whoever adds
- *       to them looks at sleeping afterwards (both seq_cst). So one of the two sees the other.
- *       sleeping also says how to wake it: on the futex, or in its poller (if its tasks wait for
- *       descriptors), where a kick stays until it is seen, even one that comes first or late.
- *       Only a worker's own tasks wait in its poller, so nobody else changes which it is.
+ *   S5. idle.c: whoever adds work for a worker calls idle_kick or idle_kick_one afterwards.
  */
 #include "strand/sched.h"
 
@@ -34,7 +30,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "strand/futex.h"
+#include "strand/idle.h"
 #include "strand/object_lock.h"
 #include "strand/probes.h"
 #include "strand/switch.h"
@@ -49,9 +45,6 @@
 
 /* With a seed: one of the first so many tasks of a queue runs next. */
 #define SEEDED_REACH    16
-
-/* And a step of time while it waits for something outside. */
-#define SEEDED_STEP     (1 * STRAND_MILLISECOND)
 
 /* Stacks trimmed in one look, of 2 us each: by a busy worker, and by one with nothing to run. */
 #define TRIM_BUSY       16
@@ -211,32 +204,6 @@ static inline struct task *pick(struct worker *w)
 
 /* ---- waking --------------------------------------------------------------------- */
 
-void sched_kick(struct worker *w)
-{
-	unsigned was = atomic_load(&w->sleeping) ? atomic_exchange(&w->sleeping, AWAKE) : AWAKE;
-
-	if (was == SLEEPS_ON_FUTEX)
-		futex_wake_one(&w->sleeping);
-	else if (was == SLEEPS_IN_POLLER)
-		poller_kick(&w->poller);
-}
-
-static void kick_an_idle_worker(struct runtime *rt)
-{
-	if (rt->worker_count == 1)
-		return;
-	if (!atomic_load(&rt->idle))
-		return;
-	for (unsigned i = 0; i < rt->worker_count; i++) {
-		struct worker *w = rt->workers[i];
-
-		if (atomic_load(&w->sleeping)) {
-			sched_kick(w);
-			return;
-		}
-	}
-}
-
 static bool may_migrate(const struct worker *w, const struct task *task)
 {
 	return __builtin_expect(task->migrates, 0) && w->rt->worker_count > 1;
@@ -250,7 +217,7 @@ static void ready_here(struct worker *w, struct task *task)
 	announce_unparked(&w->announcer, task);
 	if (may_migrate(w, task)) {
 		fresh_push(w, task);
-		kick_an_idle_worker(w->rt);
+		idle_kick_one(w->rt);
 		return;
 	}
 	if (w->next)
@@ -265,7 +232,7 @@ static void inbox_push(struct worker *w, struct task *task)
 	do {
 		task->next = head;
 	} while (!atomic_compare_exchange_weak(&w->inbox, &head, task));
-	sched_kick(w);
+	idle_kick(w);
 }
 
 /* With several workers, where a thief finds it should that worker be busy. */
@@ -279,9 +246,9 @@ static void spawn_from_thread(struct runtime *rt, struct task *task)
 	}
 	fresh_push(w, task);
 	if (atomic_load(&w->sleeping))
-		sched_kick(w);
+		idle_kick(w);
 	else
-		kick_an_idle_worker(rt);
+		idle_kick_one(rt);
 }
 
 void sched_start(struct runtime *rt, struct task *task)
@@ -293,7 +260,7 @@ void sched_start(struct runtime *rt, struct task *task)
 		return;
 	}
 	fresh_push(here, task);
-	kick_an_idle_worker(rt);
+	idle_kick_one(rt);
 }
 
 void sched_wake(struct task *task)
@@ -353,8 +320,7 @@ static void interrupt(struct worker *w, struct task *task, int why)
 		resume(w, task); /* else who has claimed it brings it here */
 }
 
-/* Look at the descriptors that tasks wait for, until the given time at the latest. */
-static void take_io(struct worker *w, strand_time until)
+void sched_take_io(struct worker *w, strand_time until)
 {
 	struct list taken;
 
@@ -376,7 +342,7 @@ static void cancelled_push(struct worker *w, struct task *task)
 	do {
 		task->next_cancelled = head;
 	} while (!atomic_compare_exchange_weak(&w->cancelled, &head, task));
-	sched_kick(w);
+	idle_kick(w);
 }
 
 void sched_cancel(struct task *task)
@@ -434,7 +400,7 @@ static strand_time poll_events(struct worker *w)
 		interrupt(w, task, -ETIMEDOUT);
 	}
 	if (w->poller.waiting && now - w->poller.last_look >= LOOK_INTERVAL)
-		take_io(w, 0);
+		sched_take_io(w, 0);
 	if (announce_is_due(w, now)) {
 		announce_sweep(w, now);
 		publish_counters(w);
@@ -571,67 +537,15 @@ _Noreturn void sched_exit_task(void)
 
 /* ---- the loop ------------------------------------------------------------------- */
 
-static bool has_work(const struct worker *w)
-{
-	if (atomic_load(&w->inbox) || atomic_load(&w->cancelled) || atomic_load(&w->rt->stopping) ||
-	    atomic_load(&w->rt->announce_epoch) != w->announcer.epoch)
-		return true;
-	for (unsigned i = 0; i < w->rt->worker_count; i++) {
-		if (__atomic_load_n(&w->rt->workers[i]->fresh.head, __ATOMIC_SEQ_CST))
-			return true;
-	}
-	return false;
-}
-
-static void sleep_until(struct worker *w, strand_time until)
-{
-	bool poll = w->poller.waiting != 0;
-
-	atomic_store(&w->sleeping, poll ? SLEEPS_IN_POLLER : SLEEPS_ON_FUTEX);
-	atomic_fetch_add(&w->rt->idle, 1);
-	if (!has_work(w)) {
-		if (poll)
-			take_io(w, until);
-		else
-			futex_wait(&w->sleeping, SLEEPS_ON_FUTEX,
-				   seed_in_use() ? seed_real_time(&w->rt->seed, until) : until);
-	}
-	atomic_fetch_sub(&w->rt->idle, 1);
-	atomic_store(&w->sleeping, AWAKE);
-}
-
 /*
- * With a seed: time jumps, unless something outside may make a task ready before that. Then
- * it passes, in small steps, as not everything outside that ends also wakes the worker.
+ * Nothing to run: wait a moment for work, then tell of the parked tasks, and sleep until
+ * something may have changed.
  */
-static void sleep_seeded(struct worker *w, strand_time until)
-{
-	struct seed *seed = &w->rt->seed;
-	bool outside = w->poller.waiting || block_is_busy(&w->rt->blocking);
-
-	if (outside && until - seed->now > SEEDED_STEP && until != STRAND_FOREVER)
-		until = seed->now + SEEDED_STEP;
-	if (outside || until == STRAND_FOREVER)
-		sleep_until(w, until);
-	if (until != STRAND_FOREVER && seed->now < until)
-		seed->now = until;
-}
-
-/*
- * The worker's own stack is a root of the leak search, dead frames included: it has only the
- * mapping to go by. Polling leaves the locks of wait objects there, which lie in the objects.
- */
-static __attribute__((noinline)) void scrub_dead_frames(void)
-{
-	char dead[4096]; /* more than polling needs */
-
-	memset(dead, 0, sizeof(dead));
-	__asm__ volatile("" : : "r"(dead) : "memory");
-}
-
-/* Nothing to run: tell of the parked tasks, then sleep until something may have changed. */
 static void idle(struct worker *w, strand_time now)
 {
+	if (idle_look(w))
+		return;
+
 	strand_time until = announce_sweep(w, now);
 	strand_time trim = w->index ? STRAND_FOREVER : task_pool_trim(w->rt, now, TRIM_IDLE);
 	struct task *timer = timers_first(&w->timers);
@@ -641,13 +555,8 @@ static void idle(struct worker *w, strand_time now)
 		until = timer->deadline;
 	if (trim < until)
 		until = trim;
-	if (until <= now)
-		return;
-	scrub_dead_frames();
-	if (seed_in_use())
-		sleep_seeded(w, until);
-	else
-		sleep_until(w, until);
+	if (until > now)
+		idle_sleep(w, until);
 }
 
 static void run(struct worker *w, struct task *task)
@@ -672,10 +581,12 @@ void sched_run(struct worker *w)
 
 		if (!task && !atomic_load(&w->rt->stopping))
 			task = steal(w);
-		if (task)
+		if (task) {
+			idle_pass_on(w);
 			run(w, task);
-		else if (!atomic_load(&w->rt->stopping))
+		} else if (!atomic_load(&w->rt->stopping)) {
 			idle(w, now);
+		}
 	}
 	publish_counters(w);
 	overflow_thread_end(&w->alt_stack);

@@ -16,7 +16,7 @@ struct task_queue {
 	struct task *head, *tail;
 };
 
-/* Where an idle worker sleeps. */
+/* Where an idle worker sleeps; see idle.c. */
 enum sleeping { AWAKE = 0, SLEEPS_ON_FUTEX, SLEEPS_IN_POLLER };
 
 enum leave { LEAVE_PARK, LEAVE_YIELD, LEAVE_EXIT };
@@ -30,6 +30,9 @@ struct worker {
 	strand_time polled_at;
 	uint64_t steals, remote_wakes;
 	unsigned next_streak;
+	unsigned idles;          /* that took more than a few looks */
+	unsigned looks;          /* for work before it sleeps: many if they have paid off lately */
+	bool looked_last;        /* it found work while no other worker was looking */
 	_Atomic uint32_t turn;   /* of the next task that is queued */
 	struct task *current;    /* NULL in the loop */
 	struct task *next;       /* just made ready by the task that runs: runs next */
@@ -112,7 +115,7 @@ void sched_run(struct worker *w);
 
 struct worker *sched_worker_new(struct runtime *rt, unsigned index);
 
-/* Wake a sleeping worker, so that it looks at its inbox and flags. */
-void sched_kick(struct worker *w);
+/* Look at the descriptors that tasks wait for, until the given time at the latest. */
+void sched_take_io(struct worker *w, strand_time until);
 
 #endif
