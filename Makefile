@@ -6,10 +6,12 @@
 # make check      install what is missing, build with gcc and clang, run every test (root)
 # make corpus     run the leak corpus 20 times; CORPUS='-r 2 etcd': twice, only cases of that name
 # make bench      install peers if it can, measure beside them; BENCH='switch spawn': only those
+# make deb        build Debian packages in build/packages
 # make abi        record the binary interface of the library in tests/abi
 # make V=1        show the commands
 #
-# Variables: CC, BUILD (output folder), SANITIZE (e.g. address,undefined), PREFIX, DESTDIR.
+# Variables: CC, BUILD (output folder), SANITIZE (e.g. address,undefined), PREFIX, LIBDIR, DESTDIR,
+# EXTRA_LDFLAGS.
 
 VERSION := 0.1.0
 SOVERSION := 0
@@ -43,7 +45,7 @@ CPPFLAGS := -Iinclude -Iuser -I$(BUILD)/gen -D_GNU_SOURCE
 CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes \
 	-fno-omit-frame-pointer -fvisibility=hidden -fstack-protector-strong \
 	-ffile-prefix-map=$(CURDIR)/=
-LDFLAGS :=
+LDFLAGS := $(EXTRA_LDFLAGS)
 ifeq ($(PROBES),0)
 CPPFLAGS += -DSTRAND_NO_PROBES
 endif
@@ -90,7 +92,7 @@ peer_bin := $(patsubst tests/bench/peers/%,$(BUILD)/bench/peers/%,$(basename \
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all lib stranded tests examples benches check corpus demo bench clean format install unit e2e cxx abi
+.PHONY: deb all lib stranded tests examples benches check corpus demo bench clean format install unit e2e cxx abi
 
 all: lib stranded examples $(BUILD)/strand.pc
 
@@ -263,6 +265,9 @@ install: lib stranded
 		$(DESTDIR)$(PREFIX)/share/gdb/auto-load$(LIBDIR)/$(notdir $(strand_so))-gdb.py
 	install -m 644 include/strand.h $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 include/strand/*.h $(DESTDIR)$(INCLUDEDIR)/strand
+
+deb:
+	@packaging/make-debs $(BUILD)/packages
 
 format:
 	$(CLANG_FORMAT) -i $(shell git ls-files '*.c' '*.h')
