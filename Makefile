@@ -212,6 +212,11 @@ $(BUILD)/bench/%: tests/bench/%.c $(strand_a) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(strand_a) -lpthread -lm
 
+# Of the observer's views, not of the runtime.
+$(BUILD)/bench/views: tests/bench/views.c $(stranded_a) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(stranded_a) $(stranded_libs)
+
 # Not held to our warnings alone: each needs what its peer's packages bring, and may be missing.
 $(BUILD)/bench/peers/state_threads: tests/bench/peers/state_threads.c
 	@mkdir -p $(@D)

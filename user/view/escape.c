@@ -146,6 +146,21 @@ static const char *ellipsis(bool utf8)
 	return utf8 ? "\u2026" : ">";
 }
 
+/* How many of the next bytes, up to max, are printable ASCII: shown as they are. */
+static size_t plain_run(const char *text, size_t max)
+{
+	size_t run = 0;
+
+	while (run < max && text[run] >= 0x20 && text[run] < 0x7f)
+		run++;
+	return run;
+}
+
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
 const char *escape_text(const char *text, bool utf8, size_t room, char *ret_buffer)
 {
 	size_t mark = strlen(ellipsis(utf8));
@@ -154,9 +169,19 @@ const char *escape_text(const char *text, bool utf8, size_t room, char *ret_buff
 	char one[ONE_ROOM];
 
 	assert(room >= 5);
-	for (size_t size; text && *text; text += size) {
-		size_t shown = show(escape_decode(text, &size), utf8, one);
+	while (text && *text) {
+		size_t run = plain_run(text, room - 1 - used);
+		size_t size, shown;
 
+		if (run) { /* nearly all of nearly all texts */
+			if (used + mark < room)
+				cut_at = least(used + run - 1, room - mark - 1);
+			memcpy(ret_buffer + used, text, run);
+			used += run;
+			text += run;
+			continue;
+		}
+		shown = show(escape_decode(text, &size), utf8, one);
 		if (used + mark < room)
 			cut_at = used;
 		if (used + shown >= room) {
@@ -165,6 +190,7 @@ const char *escape_text(const char *text, bool utf8, size_t room, char *ret_buff
 		}
 		memcpy(ret_buffer + used, one, shown);
 		used += shown;
+		text += size;
 	}
 	ret_buffer[used] = '\0';
 	return ret_buffer;

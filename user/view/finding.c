@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "view/place.h"
-
 /* ---- fingerprints: FNV-1a ---------------------------------------------------------- */
 
 static void mix_text(uint64_t *hash, const char *text)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "model/model.h"
+#include "view/place.h"
 
 enum finding_kind {
 	FINDING_NEW,
@@ -44,7 +45,7 @@ bool finding_matches(const struct finding *f, const char *pattern);
 
 const char *finding_kind_text(enum finding_kind kind);
 /* "chan send in ask_backend, created by handle_request": one line, escaped. Returns ret_text. */
-#define FINDING_ROOM 2048
+#define FINDING_ROOM (2 * PLACE_ROOM + 64)
 const char *finding_title(const struct finding *f, char ret_text[FINDING_ROOM]);
 
 struct findings_context { /* what the whole run was */

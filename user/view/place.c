@@ -17,7 +17,7 @@ const char *place_function(const struct model_frame *f, bool utf8, char ret_text
 {
 	char name[ESCAPE_ROOM];
 
-	if (f->function)
+	if (f->function && *f->function)
 		escape_text(f->function, utf8, PLACE_ROOM, ret_text);
 	else if (f->module)
 		snprintf(ret_text, PLACE_ROOM, "??@%s+0x%" PRIx64,
@@ -28,6 +28,16 @@ const char *place_function(const struct model_frame *f, bool utf8, char ret_text
 	return ret_text;
 }
 
+/* Cuts a text to so many bytes at most, between two characters. */
+static void cut(char *text, size_t bytes)
+{
+	if (strlen(text) <= bytes)
+		return;
+	while (bytes && ((unsigned char)text[bytes] & 0xc0) == 0x80)
+		bytes--;
+	text[bytes] = '\0';
+}
+
 const char *place_line(const struct model_frame *f, bool utf8, char ret_text[PLACE_ROOM])
 {
 	char function[PLACE_ROOM], file[ESCAPE_ROOM / 2];
@@ -36,7 +46,7 @@ const char *place_line(const struct model_frame *f, bool utf8, char ret_text[PLA
 	if (!f->file)
 		return strcpy(ret_text, function);
 	escape_text(last_part(f->file), utf8, sizeof(file), file);
-	snprintf(ret_text, PLACE_ROOM, "%.*s %s:%u", (int)(PLACE_ROOM - sizeof(file) - 16),
-		 function, file, f->line);
+	cut(function, PLACE_ROOM - sizeof(file) - 16);
+	snprintf(ret_text, PLACE_ROOM, "%s %s:%u", function, file, f->line);
 	return ret_text;
 }

@@ -21,13 +21,13 @@ void protobuf_clear(struct protobuf *b)
 	b->size = 0;
 }
 
-static bool reserve(struct protobuf *b, size_t more)
+static bool grow(struct protobuf *b, size_t more)
 {
 	size_t room = b->room ? b->room : ROOM_FIRST;
 	unsigned char *larger;
 
-	if (b->failed || more <= b->room - b->size)
-		return !b->failed;
+	if (b->failed)
+		return false;
 	while (room - b->size < more) {
 		if (room > SIZE_MAX / 2) {
 			b->failed = true;
@@ -43,6 +43,11 @@ static bool reserve(struct protobuf *b, size_t more)
 	b->data = larger;
 	b->room = room;
 	return true;
+}
+
+static inline bool reserve(struct protobuf *b, size_t more)
+{
+	return more <= b->room - b->size || grow(b, more);
 }
 
 void protobuf_add_varint(struct protobuf *b, uint64_t value)
