@@ -200,6 +200,7 @@ static void test_child_crashes(void **state)
 	handled = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(handled, MAP_FAILED);
 	sigaction(SIGSEGV, &action, &before);
+	scene.limits.method = LEAKGC_METHOD_CLONE; /* the hook runs in the child */
 	scene.describe_hook = crash;
 	scene_expect_cause(scene_run(NULL, 0), STRAND_CAUSE_CHILD_DIED);
 	sigaction(SIGSEGV, &before, NULL);
@@ -220,6 +221,7 @@ static void hang(void)
 static void test_child_hangs(void **state)
 {
 	(void)state;
+	scene.limits.method = LEAKGC_METHOD_CLONE; /* the hook runs in the child */
 	scene.describe_hook = hang;
 	scene.limits.time_ns = 50000000;
 	scene_expect_cause(scene_run(NULL, 0), STRAND_CAUSE_TIME_BUDGET);
@@ -230,6 +232,7 @@ static void test_child_hangs(void **state)
 static void test_cancel(void **state)
 {
 	(void)state;
+	scene.limits.method = LEAKGC_METHOD_CLONE; /* the hook runs in the child */
 	scene.describe_hook = hang;
 	scene.cancel = 1;
 	scene_expect_cause(scene_run(NULL, 0), STRAND_CAUSE_CANCELLED);
@@ -261,7 +264,6 @@ static void test_pause_budget(void **state)
 	scene.limits.pause_ns = 1;
 	r = scene_run(nothing_arranged, 0);
 	scene_expect_cause(r, STRAND_CAUSE_PAUSE_BUDGET);
-	assert_int_equal(r.status, STRAND_SEARCH_REFUSED);
 	assert_int_equal(r.stopped_ns, 0);
 }
 
@@ -310,6 +312,7 @@ static void test_nothing_is_left_behind(void **state)
 	mappings = count_mappings();
 	for (int i = 0; i < 5; i++)
 		scene_expect(scene_run(nothing_arranged, 0), 0, STRAND_VERDICT_LEAKED);
+	scene.limits.method = LEAKGC_METHOD_CLONE; /* the hook runs in the child */
 	scene.describe_hook = abort;
 	scene_expect_cause(scene_run(nothing_arranged, 0), STRAND_CAUSE_CHILD_DIED);
 	assert_int_equal(count_descriptors(), descriptors);
@@ -378,13 +381,20 @@ static void *hopper(void *unused)
 
 static void test_hopping_pointer(void **state)
 {
+	const size_t size = 256u << 10;
+	/* Unmapped in the end: registers of its stops stay in a stack that is used again. */
+	void *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_attr_t attributes;
 	pthread_t thread;
 	int done = 0;
 
 	(void)state;
 	atomic_store(&storm_ends, 0);
 	atomic_store(&hop_on_heap, scene_object(0));
-	pthread_create(&thread, NULL, hopper, NULL);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstack(&attributes, stack, size);
+	pthread_create(&thread, &attributes, hopper, NULL);
+	pthread_attr_destroy(&attributes);
 	for (int i = 0; i < 30; i++) {
 		struct leakgc_result r = scene_run(nothing_arranged, 0);
 
@@ -394,6 +404,7 @@ static void test_hopping_pointer(void **state)
 	}
 	atomic_store(&storm_ends, 1);
 	pthread_join(thread, NULL);
+	munmap(stack, size);
 	atomic_store(&hop_on_heap, 0);
 	assert_true(done > 0);
 }
@@ -549,5 +560,5 @@ int main(void)
 	heap_slot = calloc(1, 64);
 	if (!heap_slot)
 		return 1;
-	return cmocka_run_group_tests(tests, scene_group_setup, NULL);
+	return SCENE_RUN_BOTH(tests);
 }

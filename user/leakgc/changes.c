@@ -6,7 +6,7 @@
 #include "leakgc/world.h"
 
 /* Stacks and arguments of tasks that ran meanwhile, buffers of new channels. */
-#define ROOTS_MAX 65536
+#define ROOTS_MAX (1u << 20)
 
 int leakgc_world_read(struct leakgc_world *w, const void *from, void *to, size_t length)
 {
@@ -54,11 +54,15 @@ const void *leakgc_world_next_open(struct leakgc_world *w, size_t *at, leakgc_no
 	return NULL;
 }
 
-void leakgc_world_task_of(const struct leakgc_world *w, leakgc_node node, uint64_t *ret_id,
-			  uint64_t *ret_generation)
+bool leakgc_world_is_task(const struct leakgc_world *w, leakgc_node node)
 {
-	*ret_id = w->nodes[node].id;
-	*ret_generation = w->nodes[node].generation;
+	return w->nodes[node].flags & LEAKGC_NODE_TASK;
+}
+
+bool leakgc_world_is_park(const struct leakgc_world *w, leakgc_node node, uint64_t id,
+			  uint64_t generation)
+{
+	return w->nodes[node].id == id && w->nodes[node].generation == generation;
 }
 
 struct leakgc_object leakgc_world_object_of(const struct leakgc_world *w, leakgc_node node)
@@ -90,17 +94,30 @@ int leakgc_world_add_root(struct leakgc_world *w, uintptr_t lo, uintptr_t hi)
 	return 0;
 }
 
-void leakgc_world_keep_mask(struct leakgc_world *w, uintptr_t lo, uintptr_t hi)
+int leakgc_world_keep_mask(struct leakgc_world *w, uintptr_t lo, uintptr_t hi)
 {
 	for (size_t n = 0; n < w->mask_count; n++) {
 		size_t i = (w->next_kept + n) % w->mask_count; /* mostly in the same order */
 
-		if (w->masks[i].lo == lo && w->masks[i].hi == hi) {
-			w->kept[i / 64] |= 1ULL << i % 64;
-			w->next_kept = i + 1;
-			return;
-		}
+		if (w->masks[i].lo != lo || w->masks[i].hi != hi)
+			continue;
+		w->next_kept = i + 1;
+		w->kept_count += !(w->kept[i / 64] >> i % 64 & 1);
+		w->kept[i / 64] |= 1ULL << i % 64;
+		break;
 	}
+	return 0;
+}
+
+bool leakgc_world_is_kept(const struct leakgc_world *w, uintptr_t address)
+{
+	if (w->kept_count == w->mask_count)
+		return true;
+	for (size_t i = 0; i < w->mask_count; i++)
+		if (address >= w->masks[i].lo && address < w->masks[i].hi &&
+		    !(w->kept[i / 64] >> i % 64 & 1))
+			return false;
+	return true;
 }
 
 int leakgc_world_end_changes(struct leakgc_world *w)

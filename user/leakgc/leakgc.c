@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "leakgc/live.h"
 #include "leakgc/maps.h"
 #include "leakgc/snapshot.h"
 #include "leakgc/stop.h"
@@ -14,6 +15,12 @@
 /* Measured with clone() under EPT; bare metal is about twice as fast. */
 #define PAUSE_NS_PER_MB     20000
 #define PAUSE_NS_PER_REGION 1100
+
+/*
+ * Up to here a clone is preferred: it needs no second look at anything, knows the heap block by
+ * block, and its copy-on-write is over soon. Above, it would also slow the program for long.
+ */
+#define CLONE_PAUSE_MAX     10000000
 
 #define KERNEL_WORDS_MAX    65536
 #define COPIES_MAX          65536
@@ -168,20 +175,39 @@ static int64_t predicted_pause(struct leakgc_session *s)
 	return r < 0 ? r : megabytes * PAUSE_NS_PER_MB + regions * PAUSE_NS_PER_REGION;
 }
 
-static enum strand_search_cause may_start(struct leakgc_session *s, uint64_t *ret_detail)
+static enum strand_search_cause clone_search(struct leakgc_session *s, struct leakgc_result *result,
+					     int64_t predicted)
 {
-	int64_t pause;
+	result->cause_detail = (uint64_t)(predicted < 0 ? -predicted : predicted);
+	if (predicted < 0)
+		return STRAND_CAUSE_SYSTEM;
+	if (predicted > s->limits->pause_ns)
+		return STRAND_CAUSE_PAUSE_BUDGET;
+	leakgc_snapshot_search(s, result);
+	return result->cause;
+}
+
+/* By clone where its pause is short; else by tracking; where that is forbidden, by clone again. */
+static enum strand_search_cause search(struct leakgc_session *s, struct leakgc_result *result)
+{
+	enum leakgc_method method = s->limits->method;
+	int64_t predicted;
 
 	/* The signal's default action would end the target: never send it unhandled. */
 	if (!leakgc_stop_is_ours(s->runtime->stop_signal)) {
-		*ret_detail = (uint64_t)s->runtime->stop_signal;
+		result->cause_detail = (uint64_t)s->runtime->stop_signal;
 		return STRAND_CAUSE_SIGNAL_TAKEN;
 	}
-	pause = predicted_pause(s);
-	*ret_detail = (uint64_t)(pause < 0 ? -pause : pause);
-	if (pause < 0)
+	predicted = predicted_pause(s);
+	if (!s->runtime->describe_live ||
+	    (method == LEAKGC_METHOD_BEST && predicted <= CLONE_PAUSE_MAX &&
+	     predicted <= s->limits->pause_ns))
+		method = LEAKGC_METHOD_CLONE;
+	if (method != LEAKGC_METHOD_CLONE && leakgc_live_search(s, result))
+		return result->cause;
+	if (method == LEAKGC_METHOD_TRACKING)
 		return STRAND_CAUSE_SYSTEM;
-	return pause > s->limits->pause_ns ? STRAND_CAUSE_PAUSE_BUDGET : STRAND_CAUSE_NONE;
+	return clone_search(s, result, predicted);
 }
 
 /* ---- the result -------------------------------------------------------------------- */
@@ -225,14 +251,10 @@ void leakgc_search_without(const struct leakgc_runtime *runtime, const struct le
 		result.cause_detail = (uint64_t)-r;
 		goto out;
 	}
-	if (!in_place)
-		result.cause = may_start(session, &result.cause_detail);
-	if (result.cause)
-		goto out;
 	if (in_place)
 		leakgc_snapshot_examine_in_place(session, &result);
 	else
-		leakgc_snapshot_search(session, &result);
+		result.cause = search(session, &result);
 	if (!result.cause)
 		result.cause = copy_verdicts(session->findings, &result);
 	if (!result.cause)

@@ -181,8 +181,10 @@ bool leakgc_world_is_open(const struct leakgc_world *w, leakgc_node node); /* no
  */
 const void *leakgc_world_next_open(struct leakgc_world *w, size_t *at, leakgc_node *ret_node);
 
-void leakgc_world_task_of(const struct leakgc_world *w, leakgc_node node, uint64_t *ret_id,
-			  uint64_t *ret_generation);
+/* Is the node a task, and if so which park of it? */
+bool leakgc_world_is_task(const struct leakgc_world *w, leakgc_node node);
+bool leakgc_world_is_park(const struct leakgc_world *w, leakgc_node node, uint64_t id,
+			  uint64_t generation);
 struct leakgc_object leakgc_world_object_of(const struct leakgc_world *w, leakgc_node node);
 
 /* It is no longer what was described: live. */
@@ -191,8 +193,11 @@ void leakgc_world_changed(struct leakgc_world *w, leakgc_node node);
 /* [lo, hi) holds user data, whatever masks and nodes say. */
 int leakgc_world_add_root(struct leakgc_world *w, uintptr_t lo, uintptr_t hi);
 
-/* This mask still holds. A mask that is not given again holds no longer. */
-void leakgc_world_keep_mask(struct leakgc_world *w, uintptr_t lo, uintptr_t hi);
+/* Given again, did no mask hold the address that holds it no longer? */
+bool leakgc_world_is_kept(const struct leakgc_world *w, uintptr_t address);
+
+/* This mask still holds. A mask that is not given again holds no longer. Returns 0. */
+int leakgc_world_keep_mask(struct leakgc_world *w, uintptr_t lo, uintptr_t hi);
 
 /* The limits of this search, e.g. min_age_ns. */
 const struct leakgc_limits *leakgc_world_limits(const struct leakgc_world *w);

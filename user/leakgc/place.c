@@ -19,7 +19,8 @@ static int add_region(void *context, const struct leakgc_region *region)
 	if (region->hi - 1 > s->address_mask)
 		s->address_mask = (1ULL << 56) - 1; /* five-level page tables: 57 bits in all */
 	/* A huge page that the parent needed may have been taken out of the snapshot. */
-	if ((region->vm_flags & LEAKGC_VM_WIPEONFORK ||
+	if (s->e->memory->kind == LEAKGC_MEMORY_SNAPSHOT &&
+	    (region->vm_flags & LEAKGC_VM_WIPEONFORK ||
 	     (region->vm_flags & LEAKGC_VM_HUGETLB && !region->shared)) &&
 	    !leakgc_without(s->w, LEAKGC_WITHOUT_INHERITANCE))
 		return leakgc_stop_because(s, STRAND_CAUSE_MEMORY_NOT_INHERITED, region->lo);
@@ -233,9 +234,11 @@ static int place_nodes(struct leakgc_state *s)
 
 int leakgc_place(struct leakgc_state *s)
 {
-	int r;
+	int r = 0;
 
-	if (leakgc_heap_look(&s->heap, s->w, s->e->memory, s->e->chunk) < 0)
+	/* malloc may be at work on live memory: then its chunks tell nothing. */
+	if (s->e->memory->kind == LEAKGC_MEMORY_SNAPSHOT &&
+	    leakgc_heap_look(&s->heap, s->w, s->e->memory, s->e->chunk) < 0)
 		return leakgc_out_of_memory(s);
 	r = read_regions(s);
 	if (r == 0)

@@ -75,11 +75,9 @@ static bool points_at_open(const struct leakgc_world *w, const struct leakgc_nod
 	return false;
 }
 
-bool leakgc_is_target(const struct leakgc_world *w, uint32_t node)
+static bool may_be_target(const struct leakgc_world *w, const struct leakgc_node_info *info)
 {
-	const struct leakgc_node_info *info = &w->nodes[node];
-
-	if (info->flags & (LEAKGC_NODE_LIVE | LEAKGC_NODE_SOUGHT))
+	if (info->flags & LEAKGC_NODE_LIVE)
 		return false;
 	/*
 	 * A pointer into a candidate's stack does not wake it, but whatever that
@@ -90,6 +88,13 @@ bool leakgc_is_target(const struct leakgc_world *w, uint32_t node)
 	/* An object that nobody waits for and that holds nothing may be whatever it is. */
 	return points_at_open(w, info) ||
 	       (!(info->flags & LEAKGC_NODE_BLOCK) && info->content.lo < info->content.hi);
+}
+
+bool leakgc_is_target(const struct leakgc_world *w, uint32_t node)
+{
+	const struct leakgc_node_info *info = &w->nodes[node];
+
+	return !(info->flags & LEAKGC_NODE_SOUGHT) && may_be_target(w, info);
 }
 
 /* A block whose end is cut off is for tests alone: interior pointers go unseen. */
@@ -115,7 +120,7 @@ static int build_targets(struct leakgc_state *s)
 	for (uint32_t i = 0; i < w->node_count; i++) {
 		const struct leakgc_node_info *info = &w->nodes[i];
 
-		if (!leakgc_is_target(w, i))
+		if (s->again ? !may_be_target(w, info) : !leakgc_is_target(w, i))
 			continue;
 		add_target(s, x, &n, body_of(s, info), i);
 		if (info->content.lo < info->content.hi)
@@ -366,11 +371,21 @@ static int check_time(struct leakgc_state *s)
 	return 0;
 }
 
+/* Live memory that cannot be read now: it is looked at again when the world stands still. */
+static int put_off(struct leakgc_state *s, uintptr_t lo, uintptr_t hi)
+{
+	if (s->e->memory->kind != LEAKGC_MEMORY_LIVE || s->stopped ||
+	    s->put_off_count == LEAKGC_PUT_OFF_MAX)
+		return leakgc_stop_because(s, STRAND_CAUSE_UNREADABLE_MEMORY, lo);
+	s->put_off[s->put_off_count++] = (struct leakgc_range){lo, hi};
+	return 0;
+}
+
 /*
  * Scan [lo, hi), owner by owner. @bytes holds it already, or is NULL: then each
  * piece that counts is read on its own.
  */
-static int scan_owners(struct leakgc_state *s, const unsigned char *bytes, uintptr_t lo,
+int leakgc_scan_owners(struct leakgc_state *s, const unsigned char *bytes, uintptr_t lo,
 		       uintptr_t hi)
 {
 	size_t index = leakgc_cover_find(&s->owners, lo);
@@ -389,8 +404,9 @@ static int scan_owners(struct leakgc_state *s, const unsigned char *bytes, uintp
 		if (!leakgc_segment_is_ignored(&g)) {
 			if (!bytes &&
 			    leakgc_memory_read(s->e->memory, at, s->e->chunk, end - at) < 0)
-				return leakgc_stop_because(s, STRAND_CAUSE_UNREADABLE_MEMORY, at);
-			r = scan_bytes(s, &owner, piece, end - at, at);
+				r = put_off(s, at, end);
+			else
+				r = scan_bytes(s, &owner, piece, end - at, at);
 		}
 		at = end;
 		index = index == LEAKGC_COVER_NONE ? 0 : index + 1;
@@ -421,7 +437,7 @@ static uintptr_t next_stretch(const struct leakgc_state *s, uintptr_t at, uintpt
 }
 
 /* Scan memory [lo, hi), all of which holds data. */
-static int scan_live(struct leakgc_state *s, uintptr_t lo, uintptr_t hi)
+int leakgc_scan_memory(struct leakgc_state *s, uintptr_t lo, uintptr_t hi)
 {
 	int r = 0;
 
@@ -435,9 +451,9 @@ static int scan_live(struct leakgc_state *s, uintptr_t lo, uintptr_t hi)
 			continue;
 		}
 		if (leakgc_memory_read(s->e->memory, lo, s->e->chunk, end - lo) == 0)
-			r = scan_owners(s, s->e->chunk, lo, end);
+			r = leakgc_scan_owners(s, s->e->chunk, lo, end);
 		else /* a guard page in masked memory must not spoil its neighbours */
-			r = scan_owners(s, NULL, lo, end);
+			r = leakgc_scan_owners(s, NULL, lo, end);
 		if (!r)
 			r = check_time(s);
 		/* Words that begin in this chunk and end in the next one. */
@@ -450,7 +466,8 @@ static int scan_copies(struct leakgc_state *s)
 {
 	for (size_t i = 0; i < s->w->copy_count; i++) {
 		const struct leakgc_copy *copy = &s->w->copies[i];
-		int r = scan_owners(s, copy->bytes, copy->address, copy->address + copy->length);
+		int r = leakgc_scan_owners(s, copy->bytes, copy->address,
+					   copy->address + copy->length);
 
 		if (r < 0)
 			return r;
@@ -506,7 +523,7 @@ static int scan_run(struct leakgc_state *s, struct run *pending, uintptr_t lo, u
 		return 0;
 	}
 	if (pending->lo < pending->hi)
-		r = scan_live(s, pending->lo, pending->hi);
+		r = leakgc_scan_memory(s, pending->lo, pending->hi);
 	*pending = (struct run){lo, hi};
 	return r;
 }
@@ -534,9 +551,9 @@ static int scan_region(struct leakgc_state *s, const struct leakgc_scan_region *
 	return check_time(s);
 }
 
-static int scan_all(struct leakgc_state *s)
+/* Nothing of it is there before the world has stood still. */
+static int scan_outside(struct leakgc_state *s)
 {
-	struct run pending = {0, 0};
 	int r = scan_kernel_words(s);
 
 	if (r == 0)
@@ -544,6 +561,14 @@ static int scan_all(struct leakgc_state *s)
 	if (r == 0)
 		r = scan_copies(s);
 	leakgc_world_propagate(s->w);
+	return r;
+}
+
+static int scan_all(struct leakgc_state *s)
+{
+	struct run pending = {0, 0};
+	int r = scan_outside(s);
+
 	for (size_t i = 0; i < s->region_count && s->w->candidates_open && r == 0; i++)
 		r = scan_region(s, &s->regions[i], &pending);
 	if (r == 0 && s->w->candidates_open)
@@ -585,4 +610,21 @@ int leakgc_scan_pass(struct leakgc_state *s, size_t stride)
 	}
 	s->w->arena.next = mark;
 	return r;
+}
+
+int leakgc_scan_again(struct leakgc_state *s, size_t stride)
+{
+	int r;
+
+	s->stride = stride;
+	s->again = true;
+	r = build_targets(s);
+	return r < 0 ? r : scan_outside(s);
+}
+
+int leakgc_scan_root(struct leakgc_state *s, const unsigned char *bytes, uintptr_t lo, uintptr_t hi)
+{
+	struct owner root = {.kind = STRAND_ROOT_MEMORY, .is_root = true};
+
+	return scan_bytes(s, &root, bytes, hi - lo, lo);
 }

@@ -66,14 +66,26 @@ static uint64_t pointer_guard(void)
 
 /* ---- the search ------------------------------------------------------------------ */
 
-static int describe(struct leakgc_state *s)
+void leakgc_state_begin(struct leakgc_state *s, const struct leakgc_examination *e)
 {
-	const struct leakgc_examination *e = s->e;
-	int r = leakgc_world_begin(s->w);
+	int64_t now = leakgc_now();
 
-	s->w->wants_blocks = leakgc_heap_is_known();
-	if (r == 0)
-		r = e->runtime->describe(e->runtime->context, s->w, e->threads, e->thread_count);
+	*s = (struct leakgc_state){
+		.e = e,
+		.w = e->world,
+		.address_mask = (1ULL << 48) - 1,
+		.yield_after_ns = e->yield_cpu ? YIELD_AFTER_NS : INT64_MAX,
+		.expand_until_ns = now + (e->deadline_ns - now) / 4 * 3,
+	};
+	if (leakgc_without(s->w, LEAKGC_WITHOUT_TAG_MASK))
+		s->address_mask = UINT64_MAX;
+	if (!leakgc_without(s->w, LEAKGC_WITHOUT_MANGLED))
+		s->pointer_guard = pointer_guard();
+	s->w->wants_blocks = leakgc_heap_is_known() && e->memory->kind == LEAKGC_MEMORY_SNAPSHOT;
+}
+
+int leakgc_state_described(struct leakgc_state *s, int r)
+{
 	if (r == 0)
 		r = leakgc_world_seal(s->w);
 	if (r == -ENOMEM)
@@ -84,7 +96,7 @@ static int describe(struct leakgc_state *s)
 }
 
 /* What is still to be looked for counts as found in a root: sound, whatever it is. */
-static void give_up_blocks(struct leakgc_state *s)
+void leakgc_state_give_up(struct leakgc_state *s)
 {
 	struct leakgc_world *w = s->w;
 
@@ -112,29 +124,36 @@ static int passes(struct leakgc_state *s, size_t stride)
 	if (s->cause)
 		return r;
 	if (w->candidates_open)
-		give_up_blocks(s);
+		leakgc_state_give_up(s);
 	return 0;
 }
 
-static int search(struct leakgc_state *s)
+size_t leakgc_state_stride(const struct leakgc_state *s)
 {
-	bool unaligned = !leakgc_without(s->w, LEAKGC_WITHOUT_UNALIGNED);
-	int r = describe(s);
+	return leakgc_without(s->w, LEAKGC_WITHOUT_UNALIGNED) ? 8 : 1;
+}
 
-	if (leakgc_without(s->w, LEAKGC_WITHOUT_TAG_MASK))
-		s->address_mask = UINT64_MAX;
-	if (!leakgc_without(s->w, LEAKGC_WITHOUT_MANGLED))
-		s->pointer_guard = pointer_guard();
-	if (r == 0)
-		r = leakgc_place(s);
-	if (r < 0)
-		return r;
+int leakgc_state_search(struct leakgc_state *s)
+{
+	bool unaligned = leakgc_state_stride(s) == 1;
+	int r = 0;
+
 	leakgc_world_propagate(s->w);
 	if (s->w->candidates_open)
 		r = passes(s, unaligned ? 4 : 8);
 	if (r == 0 && unaligned && s->w->candidates_open)
 		r = passes(s, 1);
 	return r;
+}
+
+static int describe(struct leakgc_state *s)
+{
+	const struct leakgc_examination *e = s->e;
+	int r = leakgc_world_begin(s->w);
+
+	if (r == 0)
+		r = e->runtime->describe(e->runtime->context, s->w, e->threads, e->thread_count);
+	return leakgc_state_described(s, r);
 }
 
 static void write_verdicts(struct leakgc_state *s, struct leakgc_findings *f, size_t room)
@@ -164,36 +183,37 @@ static void write_verdicts(struct leakgc_state *s, struct leakgc_findings *f, si
 	}
 }
 
-void leakgc_examine(const struct leakgc_examination *e, struct leakgc_findings *ret_findings,
-		    size_t room)
+void leakgc_state_report(struct leakgc_state *s, int r, struct leakgc_findings *f, size_t room)
 {
-	struct leakgc_state s = {
-		.e = e,
-		.w = e->world,
-		.address_mask = (1ULL << 48) - 1,
-		.yield_after_ns = e->yield_cpu ? YIELD_AFTER_NS : INT64_MAX,
-	};
-	struct leakgc_findings *f = ret_findings;
-	int64_t now = leakgc_now();
-	int r = leakgc_memory_open(e->memory);
-
-	s.expand_until_ns = now + (e->deadline_ns - now) / 4 * 3;
-
-	if (r < 0)
-		leakgc_stop_because(&s, STRAND_CAUSE_SYSTEM, (uint64_t)-r);
-	else
-		r = search(&s);
 	if (r == 0)
-		write_verdicts(&s, f, room);
-	if (s.cause) {
+		write_verdicts(s, f, room);
+	if (s->cause) {
 		f->leaked = 0;
 		f->verdict_count = 0;
 	} else if (f->verdict_count) {
-		leakgc_answer(&s, f, room);
+		leakgc_answer(s, f, room);
 	}
-	leakgc_memory_close(e->memory);
-	f->scanned_bytes = s.scanned_bytes;
-	f->cause = s.cause;
-	f->cause_detail = s.detail;
+	f->scanned_bytes = s->scanned_bytes;
+	f->cause = s->cause;
+	f->cause_detail = s->detail;
 	f->complete = LEAKGC_FINDINGS_COMPLETE;
+}
+
+void leakgc_examine(const struct leakgc_examination *e, struct leakgc_findings *ret_findings,
+		    size_t room)
+{
+	struct leakgc_state s;
+	int r = leakgc_memory_open(e->memory);
+
+	leakgc_state_begin(&s, e);
+	if (r < 0)
+		r = leakgc_stop_because(&s, STRAND_CAUSE_SYSTEM, (uint64_t)-r);
+	if (r == 0)
+		r = describe(&s);
+	if (r == 0)
+		r = leakgc_place(&s);
+	if (r == 0)
+		r = leakgc_state_search(&s);
+	leakgc_state_report(&s, r, ret_findings, room);
+	leakgc_memory_close(e->memory);
 }

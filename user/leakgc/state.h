@@ -16,6 +16,8 @@ struct leakgc_scan_region {
 	bool files; /* clean pages of the file count too */
 };
 
+#define LEAKGC_PUT_OFF_MAX 4096
+
 struct leakgc_state {
 	const struct leakgc_examination *e;
 	struct leakgc_world *w;
@@ -37,10 +39,33 @@ struct leakgc_state {
 	int64_t expand_until_ns; /* later, blocks are no longer followed */
 	bool may_give_up;        /* this pass follows blocks: what it does not reach is LIVE */
 	bool gave_up;
+	bool again;   /* what was looked for is looked for again, in what was written meanwhile */
+	bool stopped; /* live memory that does not change now */
+	struct leakgc_range *put_off; /* live memory that could not be read */
+	size_t put_off_count;
 	uint64_t scanned_bytes;
 	enum strand_search_cause cause;
 	uint64_t detail;
 };
+
+/* ---- search.c ------------------------------------------------------------------- */
+
+void leakgc_state_begin(struct leakgc_state *s, const struct leakgc_examination *e);
+
+/* The world was described, with result r: seal it. Returns 0 or -ECANCELED. */
+int leakgc_state_described(struct leakgc_state *s, int r);
+
+/* All passes over memory, as far as they are needed. Returns 0 or -ECANCELED. */
+int leakgc_state_search(struct leakgc_state *s);
+
+/* What was to be looked for and was not counts as held by a root. */
+void leakgc_state_give_up(struct leakgc_state *s);
+
+/* Write what was found. */
+void leakgc_state_report(struct leakgc_state *s, int r, struct leakgc_findings *f, size_t room);
+
+/* The last stride: that of packed structures. */
+size_t leakgc_state_stride(const struct leakgc_state *s);
 
 /* Note the first cause; always -ECANCELED. */
 int leakgc_stop_because(struct leakgc_state *s, enum strand_search_cause cause, uint64_t detail);
@@ -79,6 +104,24 @@ int leakgc_connect(struct leakgc_state *s, uint32_t from, uint32_t to);
  * Returns 1, 0 if nothing was left to look for, or -ECANCELED.
  */
 int leakgc_scan_pass(struct leakgc_state *s, size_t stride);
+
+/*
+ * leakgc_scan_again - look once more for everything that is not LIVE.
+ * Begins with registers, the kernel's words and copies; the caller goes on with what was
+ * written. Returns 0 or -ECANCELED.
+ */
+int leakgc_scan_again(struct leakgc_state *s, size_t stride);
+
+/* Scan memory [lo, hi), all of which holds data. */
+int leakgc_scan_memory(struct leakgc_state *s, uintptr_t lo, uintptr_t hi);
+
+/* The same where bytes holds it already; NULL: it is read in one piece, of LEAKGC_CHUNK at most. */
+int leakgc_scan_owners(struct leakgc_state *s, const unsigned char *bytes, uintptr_t lo,
+		       uintptr_t hi);
+
+/* All of it is a root, whatever lies there. */
+int leakgc_scan_root(struct leakgc_state *s, const unsigned char *bytes, uintptr_t lo,
+		     uintptr_t hi);
 
 /* Would it help to know who points at the node? */
 bool leakgc_is_target(const struct leakgc_world *w, uint32_t node);

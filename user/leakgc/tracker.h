@@ -28,9 +28,9 @@ int leakgc_tracker_open(struct leakgc_tracker *t, struct leakgc_arena *arena, in
 void leakgc_tracker_close(struct leakgc_tracker *t);
 
 /*
- * leakgc_tracker_add - track [lo, hi), one private mapping.
- * Pages count as written until they are armed. Returns 0; -EBUSY if a userfaultfd of the program has it; what
- * cannot be tracked is no error: it stays written.
+ * leakgc_tracker_add - track [lo, hi), one private mapping. Its pages count as written until
+ * they are armed. Returns 1; 0 if it cannot be tracked, so that it stays written; -EBUSY if a
+ * userfaultfd of the program has it.
  */
 int leakgc_tracker_add(struct leakgc_tracker *t, uintptr_t lo, uintptr_t hi);
 
@@ -38,7 +38,7 @@ int leakgc_tracker_add(struct leakgc_tracker *t, uintptr_t lo, uintptr_t hi);
 int leakgc_tracker_arm(struct leakgc_tracker *t, uintptr_t lo, uintptr_t hi);
 
 /*
- * leakgc_tracker_written - the next written stretches of [*address, hi), populated or not.
+ * leakgc_tracker_written - the next written pages of [*address, hi) that hold anything.
  * @rearm  count as not written again
  * Returns how many of t->runs[] were filled, and moves *address behind what was looked at; or
  * -errno. It ends with *address == hi.

@@ -128,7 +128,7 @@ struct leakgc_world {
 	struct leakgc_range *roots; /* masked no longer */
 	size_t root_count, root_room;
 	uint64_t *kept; /* a bit per mask */
-	size_t next_kept;
+	size_t next_kept, kept_count;
 
 	uint32_t *work; /* nodes that became LIVE and whose edges were not followed yet */
 	uint32_t work_count;

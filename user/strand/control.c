@@ -176,7 +176,7 @@ static int start(struct runtime *rt)
 	struct control *c = &rt->control;
 	int r;
 
-	r = leaks_init(&c->stop_signal);
+	r = leaks_init(c);
 	if (r == 0)
 		r = open_pipe(c);
 	if (r == 0)

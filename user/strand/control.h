@@ -24,6 +24,7 @@ struct control {
 	int read_fd, write_fd;
 	int report_fd; /* of the newest search, -1: none */
 	int stop_signal;
+	unsigned search_method; /* enum leakgc_method */
 	strand_time last_search_end;
 	volatile int cancel;      /* polled by the search */
 	pthread_mutex_t starting; /* of the thread, if it is only needed later */

@@ -179,7 +179,7 @@ void inquiry_serve(struct runtime *rt)
 
 	if (!take_question(q))
 		return;
-	leakgc_limits_default(&limits);
+	leaks_limits(rt, &limits);
 	limits.min_age_ns = (uint64_t)q->min_age;
 	leaks_search(rt, &limits, &result);
 	q->result = (struct strand_leaks_result){

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -24,35 +25,51 @@
 #include "strand/chan.h"
 #include "strand/handle.h"
 #include "strand/leak_sites.h"
+#include "strand/leaks_live.h"
 #include "strand/leaks_locks.h"
+#include "strand/leaks_world.h"
 #include "strand/parking.h"
 #include "strand/probes.h"
 #include "strand/runtime.h"
 #include "strand/sched.h"
 
-/*
- * switch_prepare() leaves two words free at the top. Without them a task's stack does not end
- * where the next one begins: a pointer to that one's lowest byte is none to this one's end.
- */
-#define STACK_TOP_UNUSED (2 * sizeof(uintptr_t))
-
 /* Tries of a lock before the search gives up; its holders hold it for microseconds. */
-#define FREEZE_TRIES     100000
+#define FREEZE_TRIES 100000
 
 /* One search. */
 struct scan {
 	struct runtime *rt;
 	struct task_index index;
+	struct live_cursor cursor;
 };
 
-int leaks_init(int *ret_stop_signal)
+/* For tests and for measuring; else the search chooses. */
+static enum leakgc_method wanted_method(void)
+{
+	const char *text = getenv("STRAND_SEARCH");
+
+	if (text && !strcmp(text, "clone"))
+		return LEAKGC_METHOD_CLONE;
+	if (text && !strcmp(text, "tracking"))
+		return LEAKGC_METHOD_TRACKING;
+	return LEAKGC_METHOD_BEST;
+}
+
+int leaks_init(struct control *c)
 {
 	static int signal; /* a handler is a process's, not a runtime's; callers hold `starting` */
 	int r = signal ? 0 : leakgc_stop_init(&signal);
 
 	leakgc_heap_init();
-	*ret_stop_signal = signal;
+	c->stop_signal = signal;
+	c->search_method = wanted_method();
 	return r;
+}
+
+void leaks_limits(const struct runtime *rt, struct leakgc_limits *ret_limits)
+{
+	leakgc_limits_default(ret_limits);
+	ret_limits->method = rt->control.search_method;
 }
 
 /* ---- freezing ------------------------------------------------------------------- */
@@ -102,14 +119,14 @@ static int freeze(void *context)
 
 /* ---- the world -------------------------------------------------------------------- */
 
-static int describe_object(struct leakgc_world *world, struct object *o)
+struct leakgc_object leaks_object(const struct object *o)
 {
 	const struct strand_chan *chan = (const struct strand_chan *)o;
-	struct object_chunk *chunk = o->chunk;
 	struct leakgc_object object = {
+		.cookie = o,
 		.lo = (uintptr_t)o,
 		/* Objects are opaque: no pointer to one's end exists, and the end is the next. */
-		.hi = (uintptr_t)o + chunk->slot_size - 1,
+		.hi = (uintptr_t)o + o->chunk->slot_size - 1,
 		.live = object_lock_is_held(&o->lock),
 	};
 
@@ -117,7 +134,14 @@ static int describe_object(struct leakgc_world *world, struct object *o)
 		object.content_lo = (uintptr_t)chan->buffer;
 		object.content_hi = object.content_lo + chan->capacity * chan->element_size;
 	}
-	return leakgc_world_add_object(world, &object, &chunk->nodes[object_index(o)]);
+	return object;
+}
+
+int leaks_describe_object(struct leakgc_world *world, struct object *o)
+{
+	struct leakgc_object object = leaks_object(o);
+
+	return leakgc_world_add_object(world, &object, &o->chunk->nodes[object_index(o)]);
 }
 
 static int describe_objects(struct leakgc_world *world, const struct object_pool *pool)
@@ -125,7 +149,7 @@ static int describe_objects(struct leakgc_world *world, const struct object_pool
 	for (struct object_chunk *chunk = pool->chunks; chunk; chunk = chunk->next) {
 		for (size_t i = 0; i < chunk->slots; i++) {
 			struct object *o = object_slot(chunk, i);
-			int r = o->kind == OBJECT_FREE ? 0 : describe_object(world, o);
+			int r = o->kind == OBJECT_FREE ? 0 : leaks_describe_object(world, o);
 
 			if (r < 0)
 				return r;
@@ -152,14 +176,13 @@ static bool waits_only_for_others(const struct task *task)
 	}
 }
 
-/* No channel, no cases, and no handle by which it could be cancelled. */
-static bool waits_on_nothing(const struct task *task)
+bool leaks_waits_on_nothing(enum strand_wait_reason reason, const struct strand_task *handle)
 {
-	switch ((enum strand_wait_reason)task->reason) {
+	switch (reason) {
 	case STRAND_WAIT_CHAN_RECEIVE_NIL:
 	case STRAND_WAIT_CHAN_SEND_NIL:
 	case STRAND_WAIT_SELECT_NO_CASES:
-		return !task->handle;
+		return !handle;
 	default:
 		return false;
 	}
@@ -177,9 +200,8 @@ static bool is_candidate(const struct task *task, const struct leakgc_limits *li
 	return task->since && (uint64_t)(now - task->since) >= limits->min_age_ns;
 }
 
-/* The live part of a task's stack: from its stack pointer, or all of it where that is unknown. */
-static uintptr_t live_stack_lo(const struct task *task, const struct leakgc_thread *threads,
-			       size_t thread_count)
+uintptr_t leaks_live_stack_lo(const struct task *task, const struct leakgc_thread *threads,
+			      size_t thread_count)
 {
 	uintptr_t base = (uintptr_t)task->stack.base, top = (uintptr_t)stack_top(&task->stack);
 
@@ -201,21 +223,21 @@ static int describe_task(struct leakgc_world *world, struct task *task,
 		.id = task->id,
 		.generation = task->generation,
 		.object_name = task->object,
-		.stack_lo = live_stack_lo(task, threads, thread_count),
+		.stack_lo = leaks_live_stack_lo(task, threads, thread_count),
 		.stack_hi = (uintptr_t)stack_top(&task->stack) - STACK_TOP_UNUSED,
 		.data_lo = (uintptr_t)&task->arg,
 		.data_hi = (uintptr_t)(task->locals + STRAND_LOCALS_MAX),
 		.candidate = is_candidate(task, leakgc_world_limits(world), now),
 		.deadline = task->state == TASK_PARKED && task->deadline != STRAND_FOREVER,
-		.unwakeable = waits_on_nothing(task),
+		.unwakeable = leaks_waits_on_nothing(task->reason, task->handle),
 	};
 
-	return leakgc_world_add_task(world, &t, &task->leak_node);
+	return leakgc_world_add_task(world, &t, &task->leak->node);
 }
 
 static int waits_on(struct leakgc_world *world, const struct task *task, const struct object *o)
 {
-	return leakgc_world_add_wait(world, task->leak_node, o->chunk->nodes[object_index(o)]);
+	return leakgc_world_add_wait(world, task->leak->node, o->chunk->nodes[object_index(o)]);
 }
 
 static int describe_select(struct leakgc_world *world, const struct task *task)
@@ -243,8 +265,8 @@ static int describe_scope_wait(struct leakgc_world *world, const struct task *ta
 		const struct strand_task *handle = list_entry(l, struct strand_task, in_scope);
 
 		if (handle->task)
-			r = leakgc_world_add_owner_wait(world, task->leak_node,
-							handle->task->leak_node);
+			r = leakgc_world_add_owner_wait(world, task->leak->node,
+							handle->task->leak->node);
 	}
 	return r;
 }
@@ -255,7 +277,7 @@ static int describe_join(struct leakgc_world *world, const struct task *task,
 	int r = waits_on(world, task, &handle->object);
 
 	if (r == 0 && handle->task)
-		r = leakgc_world_add_owner_wait(world, task->leak_node, handle->task->leak_node);
+		r = leakgc_world_add_owner_wait(world, task->leak->node, handle->task->leak->node);
 	return r;
 }
 
@@ -320,13 +342,25 @@ static int describe_tasks(struct leakgc_world *world, const struct runtime *rt,
 	return 0;
 }
 
-static int mask(struct leakgc_world *world, const struct memory *m)
+static int each_of(struct leakgc_world *world, const struct memory *m, leaks_region_fn *fn)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < m->count; i++)
-		r = leakgc_world_mask(world, m->regions[i].lo, m->regions[i].hi);
+		r = fn(world, m->regions[i].lo, m->regions[i].hi);
 	return r;
+}
+
+int leaks_each_region(struct leakgc_world *world, const struct runtime *rt, leaks_region_fn *fn)
+{
+	struct lot *lot = lot_get();
+	int r = each_of(world, &rt->memory, fn);
+
+	if (r == 0)
+		r = each_of(world, &rt->objects->memory, fn);
+	if (r == 0)
+		r = each_of(world, &lot->memory, fn);
+	return r < 0 ? r : fn(world, (uintptr_t)lot, (uintptr_t)(lot + 1));
 }
 
 static int describe(void *context, struct leakgc_world *world, const struct leakgc_thread *threads,
@@ -334,21 +368,30 @@ static int describe(void *context, struct leakgc_world *world, const struct leak
 {
 	struct scan *scan = context;
 	struct runtime *rt = scan->rt;
-	struct lot *lot = lot_get();
-	int r;
+	int r = leaks_each_region(world, rt, leakgc_world_mask);
 
-	r = mask(world, &rt->memory);
-	if (r == 0)
-		r = mask(world, &rt->objects->memory);
-	if (r == 0)
-		r = mask(world, &lot->memory);
-	if (r == 0)
-		r = leakgc_world_mask(world, (uintptr_t)lot, (uintptr_t)(lot + 1));
 	if (r == 0)
 		r = describe_objects(world, rt->objects);
 	if (r == 0)
 		r = describe_tasks(world, rt, &scan->index, threads, thread_count);
 	return r < 0 ? r : leaks_describe_lot(world, rt, &scan->index);
+}
+
+static int describe_live(void *context, struct leakgc_world *world)
+{
+	struct scan *scan = context;
+
+	return leaks_describe_live(world, scan->rt, &scan->cursor);
+}
+
+static int describe_changes(void *context, struct leakgc_world *world,
+			    const struct leakgc_thread *threads, size_t thread_count,
+			    const struct leakgc_page_run *written, size_t written_count)
+{
+	const struct scan *scan = context;
+
+	return leaks_describe_changes(world, scan->rt, threads, thread_count, written,
+				      written_count);
 }
 
 /* ---- the report ------------------------------------------------------------------- */
@@ -489,7 +532,7 @@ static size_t list_own_fds(const struct runtime *rt, int ret_fds[3 + 2 * WORKERS
 void leaks_search(struct runtime *rt, const struct leakgc_limits *limits,
 		  struct leakgc_result *ret_result)
 {
-	struct scan scan = {rt, task_index_new(rt)};
+	struct scan scan = {.rt = rt, .index = task_index_new(rt)};
 	struct control *c = &rt->control;
 	int own_fds[3 + 2 * WORKERS_MAX];
 	struct leakgc_runtime runtime = {
@@ -497,6 +540,8 @@ void leaks_search(struct runtime *rt, const struct leakgc_limits *limits,
 		.freeze = freeze,
 		.thaw = thaw,
 		.describe = describe,
+		.describe_live = describe_live,
+		.describe_changes = describe_changes,
 		.own_fds = own_fds,
 		.own_fd_count = list_own_fds(rt, own_fds),
 		.stop_signal = c->stop_signal,
@@ -516,7 +561,7 @@ void leaks_scan(struct runtime *rt, const struct strand_command *command)
 	struct leakgc_result result;
 	uint64_t size = 0;
 
-	leakgc_limits_default(&limits);
+	leaks_limits(rt, &limits);
 	limits.min_age_ns = command->min_age_ns;
 	if (command->time_budget_ns && command->time_budget_ns < (uint64_t)limits.time_ns)
 		limits.time_ns = (int64_t)command->time_budget_ns;

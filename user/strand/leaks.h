@@ -6,12 +6,16 @@
 #include <stdint.h>
 #include <strand/abi.h>
 
+struct control;
 struct runtime;
 struct leakgc_limits;
 struct leakgc_result;
 
-/* Once a process: the signal that stops threads. Returns 0 or -errno. */
-int leaks_init(int *ret_stop_signal);
+/* The signal that stops threads, and how searches are made. Returns 0 or -errno. */
+int leaks_init(struct control *c);
+
+/* The limits of a search of this runtime, if nobody wants others. */
+void leaks_limits(const struct runtime *rt, struct leakgc_limits *ret_limits);
 
 /* Search, on the control thread; the caller ends ret_result with leakgc_result_done(). */
 void leaks_search(struct runtime *rt, const struct leakgc_limits *limits,

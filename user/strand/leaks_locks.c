@@ -64,7 +64,7 @@ void task_index_add(struct task_index *index, struct task *task)
 {
 	if (!index->heads)
 		return;
-	task->leak_next = index->heads[task->id & (index->size - 1)];
+	task->leak->next = index->heads[task->id & (index->size - 1)];
 	index->heads[task->id & (index->size - 1)] = task;
 }
 
@@ -73,7 +73,7 @@ static const struct task *task_by_id(const struct task_index *index, uint64_t id
 	const struct task *task = index->heads[id & (index->size - 1)];
 
 	while (task && task->id != id)
-		task = task->leak_next;
+		task = task->leak->next;
 	return task;
 }
 
@@ -231,13 +231,14 @@ static int add_waiters(struct leakgc_world *world, const struct lot_queue *queue
 
 		if (!task)
 			continue;
-		r = leakgc_world_add_wait(world, task->leak_node, queue->leak_node);
+		r = leakgc_world_add_wait(world, task->leak->node, queue->leak_node);
 		if (r == 0 && leads_in_others(queue, waiter))
-			r = leakgc_world_add_reach(world, task->leak_node, queue->leak_node);
+			r = leakgc_world_add_reach(world, task->leak->node, queue->leak_node);
 		if (!is_held_by_readers(queue))
 			continue;
 		if (r == 0 && writer && waiter->wants != RWLOCK_WANTS_WRITE)
-			r = leakgc_world_add_owner_wait(world, task->leak_node, writer->leak_node);
+			r = leakgc_world_add_owner_wait(world, task->leak->node,
+							writer->leak->node);
 		if (!writer && waiter->wants == RWLOCK_WANTS_WRITE)
 			writer = task;
 	}
@@ -255,7 +256,7 @@ static int describe_queue(struct leakgc_world *world, struct lot_queue *queue,
 	if (r < 0 || !has_owner(queue) || !index->heads)
 		return r;
 	owner = task_by_id(index, owner_of(queue));
-	return owner ? leakgc_world_add_hold(world, owner->leak_node, queue->leak_node) : 0;
+	return owner ? leakgc_world_add_hold(world, owner->leak->node, queue->leak_node) : 0;
 }
 
 static int describe_bucket(struct leakgc_world *world, struct lot_bucket *bucket,
@@ -308,11 +309,11 @@ static int describe_reads(struct leakgc_world *world, const struct task *task)
 			continue;
 		if (pending && waits_to_read(task, lock)) {
 			pending = false;
-			r = leakgc_world_add_reach(world, task->leak_node, queue->leak_node);
+			r = leakgc_world_add_reach(world, task->leak->node, queue->leak_node);
 			continue;
 		}
 		queue->leak_readers++;
-		r = leakgc_world_add_hold(world, task->leak_node, queue->leak_node);
+		r = leakgc_world_add_hold(world, task->leak->node, queue->leak_node);
 	}
 	return r;
 }

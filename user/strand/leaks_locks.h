@@ -7,7 +7,7 @@
 #include "leakgc/leakgc.h"
 #include "strand/runtime.h"
 
-/* Which task has an id? Chains through task->leak_next; filled while the world is described. */
+/* Which task has an id? Chains through task->leak->next; filled while the world is described. */
 struct task_index {
 	struct task **heads; /* NULL: no memory for it, so every owner is unknown */
 	size_t size;         /* a power of two */

@@ -83,6 +83,8 @@ struct object *object_new(struct object_pool *pool, size_t size)
 
 static void chunk_free(struct object_chunk *chunk)
 {
+	if (chunk->pool->leak_next == chunk)
+		chunk->pool->leak_next = chunk->next;
 	*chunk->prev_next = chunk->next;
 	if (chunk->next)
 		chunk->next->prev_next = chunk->prev_next;

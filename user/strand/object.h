@@ -45,6 +45,7 @@ struct object_pool {
 	struct memory memory;
 	struct object *free[OBJECT_CLASSES];
 	struct object_chunk *chunks;
+	struct object_chunk *leak_next; /* the chunk that the leak search will describe next */
 };
 
 /* The pool of the process; NULL if there is no memory for it. */

@@ -95,8 +95,7 @@ struct task {
 
 	uint64_t id;
 	uint64_t parent;
-	uint32_t leak_node;     /* of the search that is describing the world */
-	struct task *leak_next; /* likewise: in the index by id */
+	struct task_leak *leak; /* for the leak search */
 	struct reads reads;
 	struct strand_task *handle;  /* of a spawned task, NULL: nobody waits for it */
 	_Atomic bool cancelled;      /* sticky; whoever sets it tells the worker */
@@ -111,6 +110,12 @@ struct task {
 	struct stack stack;
 	struct fiber fiber;
 	char name[STRAND_NAME_MAX];
+};
+
+/* Of the search that is describing the world. Apart from the task: to write it is no change. */
+struct task_leak {
+	uint32_t node;
+	struct task *next; /* in the index by id */
 };
 
 /* Task structures, in slabs; free ones keep their stack if it has the default size. */

@@ -39,11 +39,15 @@ void task_pool_init(struct task_pool *pool)
 static void add_slab(struct runtime *rt)
 {
 	struct task_slab *slab =
-		memory_map(&rt->memory, sizeof(*slab) + SLAB_TASKS * sizeof(struct task));
+		memory_map(&rt->memory, sizeof(*slab) + SLAB_TASKS * (sizeof(struct task) +
+								      sizeof(struct task_leak)));
+	struct task_leak *leaks;
 
 	if (!slab)
 		return;
+	leaks = (struct task_leak *)&slab->tasks[SLAB_TASKS];
 	for (size_t i = SLAB_TASKS; i-- > 0;) {
+		slab->tasks[i].leak = &leaks[i];
 		slab->tasks[i].next = rt->tasks.bare;
 		rt->tasks.bare = &slab->tasks[i];
 	}
