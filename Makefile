@@ -88,7 +88,7 @@ bench_src := $(sort $(wildcard tests/bench/*.c))
 bench_bin := $(bench_src:tests/bench/%.c=$(BUILD)/bench/%)
 corpus_src := $(sort $(wildcard tests/leaks/*.c))
 peer_bin := $(patsubst tests/bench/peers/%,$(BUILD)/bench/peers/%,$(basename \
-	$(wildcard tests/bench/peers/*.c tests/bench/peers/*.cpp))) $(BUILD)/bench/peers/go
+	$(wildcard tests/bench/peers/*.c tests/bench/peers/*.cpp))) $(BUILD)/bench/peers/go $(BUILD)/bench/peers/go_echo
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -227,6 +227,8 @@ $(BUILD)/bench/peers/%: tests/bench/peers/%.cpp
 	$(call say,CXX)$(CXX) -O2 -Wall -Wextra -MMD -MP -o $@ $< -lboost_fiber -lboost_context -lpthread
 
 $(BUILD)/bench/peers/go: tests/bench/go/main.go
+$(BUILD)/bench/peers/go_echo: tests/bench/echo.go
+$(BUILD)/bench/peers/go $(BUILD)/bench/peers/go_echo:
 	@mkdir -p $(@D)
 	$(call say,GO)go build -o $@ $<
 

@@ -2,7 +2,7 @@
 /*
  * An echo server with 1,000 connections over loopback, and the load on it.
  *
- *     echo echo_1000 [COUNT]      COUNT requests of 64 bytes; prints the time of one, and the rate
+ *     echo echo_1000 [COUNT]      COUNT requests of 64 bytes; prints the time of one
  *
  * The server runs in this process; with BENCH_SERVER=PROGRAM (echo.go, built) that program is
  * the server: it prints its port as its first line and ends when its standard input does. The
@@ -114,7 +114,7 @@ static void run_client(const char *name, int port, long count)
 	start = bench_now_ns();
 	exchange(epoll, fds, count);
 	ns = (bench_now_ns() - start) / (double)count;
-	printf("%s %.3f\n%s_rate %.0f\n", name, ns, name, 1e9 / ns);
+	bench_report(name, ns);
 }
 
 static pid_t start_client(const char *name, int port, long count)
