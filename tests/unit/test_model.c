@@ -162,10 +162,36 @@ static void sorting_counts_the_tasks(void **state)
 	assert_int_equal(c->tasks[MODEL_LEAKED], 2);
 	assert_int_equal(c->tasks[MODEL_SUSPECT], 1);
 	assert_int_equal(c->oldest_since_ns[MODEL_LEAKED], NOW - 150 * SECOND);
+	assert_int_equal(c->retained_bytes, 2 * 8192);
 	one = model_one(&m, &m.processes[1]);
 	assert_int_equal(one.process_count, 1);
 	assert_ptr_equal(&one.processes[0], &m.processes[1]);
 	assert_int_equal(one.now_ns, m.now_ns);
+	model_done(&m);
+}
+
+/* Of many leaked tasks one may be listed: what they all retain is known from the search. */
+static void retained_memory_is_that_of_all(void **state)
+{
+	struct model m;
+	struct model_process *p;
+	struct model_task *t;
+
+	(void)state;
+	model_init(&m);
+	p = add_process(&m, 1, "x");
+	t = add_task(p, 1, STRAND_WAIT_SELECT, 0);
+	t->state = MODEL_LEAKED;
+	t->stands_for = 10;
+	t->retained = 4096;
+	p->search = (struct model_search){.asked = true,
+					  .answered = true,
+					  .status = STRAND_SEARCH_DONE,
+					  .retained_stacks = 40960,
+					  .retained_blocks = 100};
+	model_sort(&m);
+	assert_int_equal(m.processes[0].counts.tasks[MODEL_LEAKED], 10);
+	assert_int_equal(m.processes[0].counts.retained_bytes, 41060);
 	model_done(&m);
 }
 
@@ -215,6 +241,7 @@ int main(void)
 		cmocka_unit_test(texts_cover_every_number),
 		cmocka_unit_test(complete_only_if_nothing_is_missing),
 		cmocka_unit_test(sorting_counts_the_tasks),
+		cmocka_unit_test(retained_memory_is_that_of_all),
 		cmocka_unit_test(counts_that_are_known_stay),
 		cmocka_unit_test(searches_are_counted_by_their_end),
 	};

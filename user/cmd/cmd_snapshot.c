@@ -49,10 +49,18 @@ static const struct option_set option_set = {
 	.outputs = (1u << OUTPUT_FORMATS) - 1,
 };
 
+/* Metrics need no single tasks, of which there may be a million. */
+static int take(struct session *s, const struct options *o, struct model *ret_model)
+{
+	if (o->output == OUTPUT_OPENMETRICS || o->output == OUTPUT_PROMETHEUS)
+		return session_overview(s, ret_model);
+	return session_snapshot(s, ret_model);
+}
+
 static int print_snapshot(struct session *s, const struct options *o)
 {
 	struct model m;
-	int status = session_snapshot(s, &m);
+	int status = take(s, o, &m);
 
 	if (status)
 		return status;

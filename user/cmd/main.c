@@ -16,6 +16,7 @@ static const char help[] =
 	"  top        a table of the places where tasks wait, again and again\n"
 	"  snapshot   every waiting task at one moment, as JSON or text\n"
 	"  leaks      search for leaks and print the tasks that are proved leaked\n"
+	"  watch      what changes, a line each, for log collectors\n"
 	"  check      run a program or a test suite, and fail if tasks leak in it\n"
 	"\n"
 	"Options:\n"
@@ -34,9 +35,8 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{"top", "stranded top", cmd_top},
-	{"snapshot", "stranded snapshot", cmd_snapshot},
-	{"leaks", "stranded leaks", cmd_leaks},
+	{"top", "stranded top", cmd_top},       {"snapshot", "stranded snapshot", cmd_snapshot},
+	{"leaks", "stranded leaks", cmd_leaks}, {"watch", "stranded watch", cmd_watch},
 	{"check", "stranded check", cmd_check},
 };
 

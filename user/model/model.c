@@ -259,6 +259,28 @@ uint64_t model_task_weight(const struct model_task *task)
 	return task->stands_for ? task->stands_for : 1;
 }
 
+static void add_claim(uint64_t *sum, uint64_t value)
+{
+	if (__builtin_add_overflow(*sum, value, sum))
+		*sum = UINT64_MAX;
+}
+
+/* A task that stands for others tells of its own bytes only: the search has told of all. */
+static uint64_t retained_by_all(const struct model_process *p)
+{
+	uint64_t of_tasks = 0, of_search = 0;
+
+	for (size_t i = 0; i < p->task_count; i++)
+		if (p->tasks[i].state == MODEL_LEAKED)
+			add_claim(&of_tasks, p->tasks[i].retained);
+	if (model_search_proved(&p->search)) {
+		add_claim(&of_search, p->search.retained_stacks);
+		add_claim(&of_search, p->search.retained_objects);
+		add_claim(&of_search, p->search.retained_blocks);
+	}
+	return of_tasks > of_search ? of_tasks : of_search;
+}
+
 static void count_tasks(struct model_process *p)
 {
 	struct model_counts *c = &p->counts;
@@ -270,11 +292,10 @@ static void count_tasks(struct model_process *p)
 
 		if (!c->tasks[t->state] || t->since_ns < c->oldest_since_ns[t->state])
 			c->oldest_since_ns[t->state] = t->since_ns;
-		c->tasks[t->state] += model_task_weight(t);
-		if (t->state == MODEL_LEAKED &&
-		    __builtin_add_overflow(c->retained_bytes, t->retained, &c->retained_bytes))
-			c->retained_bytes = UINT64_MAX; /* claims of the target */
+		add_claim(&c->tasks[t->state], model_task_weight(t));
 	}
+	if (c->tasks[MODEL_LEAKED])
+		c->retained_bytes = retained_by_all(p);
 	c->known = true;
 }
 
