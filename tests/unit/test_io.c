@@ -168,6 +168,33 @@ static void read_what_is_there(void)
 	}
 }
 
+/* After a read that took all there was the next waits first; what has come meanwhile counts. */
+static int read_after_drain(void *arg)
+{
+	char data[10];
+	int fds[2];
+
+	(void)arg;
+	make_pair(fds);
+	expect_timeout(fds[0], 1); /* only of what was waited for is anything remembered */
+	for (int i = 0; i < 3; i++) {
+		expect_eq(strand_write(fds[1], "x", 1, 0), 1);
+		expect_eq(strand_read(fds[0], data, 10, i ? 1 : STRAND_FOREVER), 1); /* long ago */
+	}
+	expect_eq(strand_read(fds[0], data, 10, 1), -ETIMEDOUT);
+	expect_eq(strand_read(fds[0], data, 0, STRAND_FOREVER), 0);
+	strand_close(fds[1]);
+	expect_eq(strand_read(fds[0], data, 10, STRAND_FOREVER), 0);
+	strand_close(fds[0]);
+	return 0;
+}
+
+static void test_read_after_drain(void **state)
+{
+	(void)state;
+	run_tasks(read_after_drain, NULL);
+}
+
 static void test_read_what_is_there(void **state)
 {
 	(void)state;
@@ -594,6 +621,7 @@ int main(void)
 		cmocka_unit_test(test_wait_at_once),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_read_what_is_there),
+		cmocka_unit_test(test_read_after_drain),
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_errors),

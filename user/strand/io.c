@@ -3,10 +3,10 @@
  * Reading and writing without blocking the worker.
  *
  * Each call is tried first and waits only when it would block, so data that is there costs
- * no more than the system call. Sockets need not be in non-blocking mode: MSG_DONTWAIT says
- * it for the one call. recv() and send() are tried before read() and write(): they tell what
- * is no socket for 0.1 us, while a remembered answer could be of a file that had this number.
- * A plain thread waits in poll(2).
+ * no more than the system call; only a read after one that took all there was waits first.
+ * Sockets need not be in non-blocking mode: MSG_DONTWAIT says it for the one call. recv() and
+ * send() are tried before read() and write(): they tell what is no socket for 0.1 us, while a
+ * remembered answer could be of a file that had this number. A plain thread waits in poll(2).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -222,12 +222,45 @@ static ssize_t try_writev(struct io_call *call)
 	return refuse_blocking(call->fd) < 0 ? -1 : writev(call->fd, call->parts, call->part_count);
 }
 
+/* The poller of the worker whose task calls; NULL in a plain thread. */
+static __attribute__((noinline)) struct poller *poller_here(void)
+{
+	struct worker *w = sched_this_worker;
+
+	return w && w->current ? &w->poller : NULL;
+}
+
+/*
+ * A peer that waits for an answer before it sends more has sent nothing yet when the next read
+ * comes. So after a read that took all there was, the next one waits first. Then it is tried
+ * even if the wait has failed: where there is something, no deadline and no cancellation matters.
+ * But not after strand_close, as the number may be another file's. Returns 0 or -EBADF.
+ */
+static int wait_if_drained(const struct io_call *call, strand_time deadline,
+			   const struct frame *where)
+{
+	const struct poller *here = poller_here();
+	unsigned ready;
+
+	if (!here || !call->size || deadline <= 0 || !poller_is_drained(here, call->fd))
+		return 0;
+	return wait_ready(call->fd, call->events, deadline, where, &ready) == -EBADF ? -EBADF : 0;
+}
+
 ssize_t strand_read(int fd, void *data, size_t size, strand_time deadline)
 {
 	struct frame where = CALLER_FRAME();
 	struct io_call call = {.fd = fd, .events = STRAND_READABLE, .data = data, .size = size};
+	struct poller *here;
+	ssize_t n = wait_if_drained(&call, deadline, &where);
 
-	return repeat(try_read, &call, deadline, &where);
+	if (n < 0)
+		return n;
+	n = repeat(try_read, &call, deadline, &where);
+	here = poller_here(); /* a task that migrates may be elsewhere now */
+	if (here && n > 0)
+		poller_set_drained(here, fd, (size_t)n < size);
+	return n;
 }
 
 ssize_t strand_write(int fd, const void *data, size_t size, strand_time deadline)

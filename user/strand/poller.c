@@ -42,6 +42,7 @@ struct fd_entry {
 	struct list waiters; /* struct fd_wait */
 	uint32_t generation; /* P3 */
 	bool registered;     /* a guess: P1 */
+	bool drained;        /* a guess; the worker's own */
 };
 
 struct fd_page {
@@ -148,6 +149,21 @@ static int make_entry(struct poller *p, int fd, struct fd_entry **ret_entry)
 	}
 	*ret_entry = find_entry(p, fd);
 	return 0;
+}
+
+void poller_set_drained(struct poller *p, int fd, bool drained)
+{
+	struct fd_entry *entry = fd < 0 ? NULL : find_entry(p, fd);
+
+	if (entry)
+		entry->drained = drained;
+}
+
+bool poller_is_drained(const struct poller *p, int fd)
+{
+	const struct fd_entry *entry = fd < 0 ? NULL : find_entry(p, fd);
+
+	return entry && entry->drained;
 }
 
 /* ---- waiting -------------------------------------------------------------------- */

@@ -55,6 +55,13 @@ int poller_wait(struct poller *p, int fd, unsigned events, strand_time deadline,
  */
 void poller_look(struct poller *p, strand_time until, struct list *ret_taken);
 
+/*
+ * Whether the last read took all that was there: then to wait first is likely to save a call that
+ * would block. A guess, as the number may be another file's now. On the poller's worker.
+ */
+void poller_set_drained(struct poller *p, int fd, bool drained);
+bool poller_is_drained(const struct poller *p, int fd);
+
 /* End a poller_look that waits, or the next one. From anywhere. */
 void poller_kick(struct poller *p);
 
