@@ -660,6 +660,36 @@ STRAND_API int strand_leaks_with(const struct strand_leaks_options *options,
 				 void (*callback)(const struct strand_leak *leak, void *arg),
 				 void *arg, struct strand_leaks_result *ret_result);
 
+/*
+ * strand_leak_pin - what object points into is reachable, and all that this leads to, until it is
+ *                   unpinned as often as it was pinned.
+ * For pointers that the search cannot see: encoded ones, offsets, those that only a file or
+ * another process has. Any address in the object, its block or its channel will do.
+ * Returns 0, -EINVAL (NULL), -ENOMEM. Context: anywhere but in signal handlers; never parks.
+ */
+STRAND_API int strand_leak_pin(const void *object);
+
+/* strand_leak_unpin - undo one strand_leak_pin. Returns 0, -ENOENT (is not pinned), -EINVAL. */
+STRAND_API int strand_leak_unpin(const void *object);
+
+/*
+ * strand_leak_region - declare memory of an allocator of the program's own.
+ * @base, @size  of memory that is mapped, or a block of malloc
+ * @block_size   it consists of blocks of this size, from base on; 0: is one block
+ * Memory that is not understood counts as reachable. In here, a block counts only if there is a
+ * pointer into it, as with malloc. So this is right only if the program, too, comes to a block by
+ * none but such pointers: not if it computes their addresses from the base, say by an index.
+ * Regions must not overlap. Of more than 1024 the search takes notice of so many.
+ * Returns 0, -EEXIST (overlaps another), -EINVAL, -ENOMEM. Context: as strand_leak_pin.
+ */
+STRAND_API int strand_leak_region(const void *base, size_t size, size_t block_size);
+
+/*
+ * strand_leak_region_end - undo strand_leak_region. To be called before the memory is given back.
+ * Returns 0, or -ENOENT: no region begins there.
+ */
+STRAND_API int strand_leak_region_end(const void *base);
+
 /* ---- looking inside ------------------------------------------------------------------ */
 
 #define STRAND_STATS_REASONS 32

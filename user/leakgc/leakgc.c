@@ -78,9 +78,10 @@ static int lay_out(struct leakgc_session *s)
 	w->kernel_words = leakgc_arena_take(a, w->kernel_word_room * sizeof(*w->kernel_words));
 	w->copies = leakgc_arena_take(a, w->copy_room * sizeof(*w->copies));
 	w->masks = leakgc_arena_take(a, w->mask_room * sizeof(*w->masks));
+	w->regions = leakgc_arena_take(a, LEAKGC_REGIONS_MAX * sizeof(*w->regions));
 	s->copies = leakgc_arena_take(a, s->limits->shared_copy_max);
 	if (!s->chunk || !s->threads || !w->root_ranges || !w->kernel_words || !w->copies ||
-	    !w->masks || !s->copies)
+	    !w->masks || !w->regions || !s->copies)
 		return -ENOMEM;
 	return 0;
 }

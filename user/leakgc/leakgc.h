@@ -199,6 +199,14 @@ bool leakgc_world_is_kept(const struct leakgc_world *w, uintptr_t address);
 /* This mask still holds. A mask that is not given again holds no longer. Returns 0. */
 int leakgc_world_keep_mask(struct leakgc_world *w, uintptr_t lo, uintptr_t hi);
 
+/*
+ * [lo, hi) is not the runtime's, but consists of blocks of this size (the last may be shorter)
+ * that are reached by nothing but pointers into them: each is a node. More than
+ * LEAKGC_REGIONS_MAX of them are as good as not described.
+ */
+#define LEAKGC_REGIONS_MAX 1024
+int leakgc_world_add_region(struct leakgc_world *w, uintptr_t lo, uintptr_t hi, size_t block_size);
+
 /* The limits of this search, e.g. min_age_ns. */
 const struct leakgc_limits *leakgc_world_limits(const struct leakgc_world *w);
 

@@ -142,12 +142,39 @@ static bool block_node(struct leakgc_state *s, const struct leakgc_chunk *block,
 	}
 }
 
+/* Regions that the program has declared come first: they may lie in blocks of malloc. */
+static bool find_in_region(const struct leakgc_world *w, uintptr_t address,
+			   struct leakgc_chunk *ret_block)
+{
+	const struct leakgc_block_region *r;
+	size_t low = 0, high = w->region_count;
+	uintptr_t lo;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (w->regions[middle].lo <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (!low || address >= w->regions[low - 1].hi)
+		return false;
+	r = &w->regions[low - 1];
+	lo = address - (address - r->lo) % r->block_size;
+	*ret_block =
+		(struct leakgc_chunk){lo, r->hi - lo < r->block_size ? r->hi : lo + r->block_size};
+	return true;
+}
+
 enum leakgc_heap_holder leakgc_holder_of(struct leakgc_state *s, uintptr_t address,
 					 uint32_t *ret_block)
 {
 	struct leakgc_chunk block;
-	enum leakgc_heap_holder holder = leakgc_heap_find(&s->heap, address, &block);
+	enum leakgc_heap_holder holder = LEAKGC_HOLDER_BLOCK;
 
+	if (!find_in_region(s->w, address, &block))
+		holder = leakgc_heap_find(&s->heap, address, &block);
 	if (holder != LEAKGC_HOLDER_BLOCK)
 		return holder;
 	if (!s->block_slots || !block_node(s, &block, ret_block))

@@ -81,11 +81,13 @@ void leakgc_state_begin(struct leakgc_state *s, const struct leakgc_examination 
 		s->address_mask = UINT64_MAX;
 	if (!leakgc_without(s->w, LEAKGC_WITHOUT_MANGLED))
 		s->pointer_guard = pointer_guard();
-	s->w->wants_blocks = leakgc_heap_is_known() && e->memory->kind == LEAKGC_MEMORY_SNAPSHOT;
 }
 
 int leakgc_state_described(struct leakgc_state *s, int r)
 {
+	bool blocks = leakgc_heap_is_known() || s->w->region_count;
+
+	s->w->wants_blocks = blocks && s->e->memory->kind == LEAKGC_MEMORY_SNAPSHOT;
 	if (r == 0)
 		r = leakgc_world_seal(s->w);
 	if (r == -ENOMEM)

@@ -200,6 +200,19 @@ int leakgc_world_mask(struct leakgc_world *w, uintptr_t lo, uintptr_t hi)
 	return 0;
 }
 
+int leakgc_world_add_region(struct leakgc_world *w, uintptr_t lo, uintptr_t hi, size_t block_size)
+{
+	size_t at = w->region_count;
+
+	if (at == LEAKGC_REGIONS_MAX || leakgc_without(w, LEAKGC_WITHOUT_HEAP))
+		return 0;
+	for (; at && w->regions[at - 1].lo > lo; at--)
+		w->regions[at] = w->regions[at - 1];
+	w->regions[at] = (struct leakgc_block_region){lo, hi, block_size};
+	w->region_count++;
+	return 0;
+}
+
 const struct leakgc_limits *leakgc_world_limits(const struct leakgc_world *w)
 {
 	return w->limits;

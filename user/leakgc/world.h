@@ -100,6 +100,13 @@ struct leakgc_copy {
 	const unsigned char *bytes;
 };
 
+/* Memory of an allocator of the program's own. */
+struct leakgc_block_region {
+	uintptr_t lo;
+	uintptr_t hi;
+	size_t block_size;
+};
+
 struct leakgc_world {
 	const struct leakgc_limits *limits;
 	unsigned without; /* enum leakgc_treatment */
@@ -113,6 +120,8 @@ struct leakgc_world {
 	uint32_t edge_count;
 	struct leakgc_range *masks;
 	size_t mask_count, mask_room;
+	struct leakgc_block_region *regions; /* LEAKGC_REGIONS_MAX, by address, apart */
+	size_t region_count;
 
 	struct leakgc_kernel_word *kernel_words;
 	size_t kernel_word_count, kernel_word_room;

@@ -23,6 +23,7 @@
 #include "leakgc/leakgc.h"
 #include "leakgc/snapshot.h"
 #include "strand/chan.h"
+#include "strand/declared.h"
 #include "strand/handle.h"
 #include "strand/leak_sites.h"
 #include "strand/leaks_live.h"
@@ -74,7 +75,7 @@ void leaks_limits(const struct runtime *rt, struct leakgc_limits *ret_limits)
 
 /* ---- freezing ------------------------------------------------------------------- */
 
-#define FROZEN_LOCKS 6
+#define FROZEN_LOCKS 7
 
 /* Memory's last: the others are held while memory is mapped. */
 static void frozen_locks(struct runtime *rt, struct lock *ret_locks[FROZEN_LOCKS])
@@ -85,6 +86,7 @@ static void frozen_locks(struct runtime *rt, struct lock *ret_locks[FROZEN_LOCKS
 	ret_locks[3] = &rt->objects->memory.lock;
 	ret_locks[4] = &lot_get()->memory.lock;
 	ret_locks[5] = &rt->memory.lock;
+	ret_locks[6] = declared_lock();
 }
 
 static void thaw(void *context)
@@ -370,6 +372,8 @@ static int describe(void *context, struct leakgc_world *world, const struct leak
 	struct runtime *rt = scan->rt;
 	int r = leaks_each_region(world, rt, leakgc_world_mask);
 
+	if (r == 0)
+		r = declared_describe(world);
 	if (r == 0)
 		r = describe_objects(world, rt->objects);
 	if (r == 0)
