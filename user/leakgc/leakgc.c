@@ -207,7 +207,8 @@ static enum strand_search_cause search(struct leakgc_session *s, struct leakgc_r
 	if (method != LEAKGC_METHOD_CLONE && leakgc_live_search(s, result))
 		return result->cause;
 	if (method == LEAKGC_METHOD_TRACKING)
-		return STRAND_CAUSE_SYSTEM;
+		return result->cause_detail == ENOMEM ? STRAND_CAUSE_MEMORY_BUDGET
+						      : STRAND_CAUSE_SYSTEM;
 	return clone_search(s, result, predicted);
 }
 

@@ -106,17 +106,18 @@ static int child_main(void *context)
 }
 
 /* No exit signal, so no SIGCHLD; not CLONE_SIGHAND: the handlers are the child's own (L1). */
-static int start_child(struct live *l, struct leakgc_child *ret_child)
+static int start_child(struct leakgc_session *s, int (*body)(void *), void *context,
+		       struct leakgc_child *ret_child)
 {
 	const int how = CLONE_VM | CLONE_FILES | CLONE_FS | CLONE_PIDFD | CLONE_UNTRACED;
 	uint64_t all = ~0ULL, before = 0;
-	char *stack = leakgc_arena_take(&l->s->world.arena, CHILD_STACK);
+	char *stack = leakgc_arena_take(&s->world.arena, CHILD_STACK);
 	int pid;
 
 	if (!stack)
 		return -ENOMEM;
 	LEAKGC_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
-	pid = clone(child_main, stack + CHILD_STACK, how, l, &ret_child->pidfd);
+	pid = clone(body, stack + CHILD_STACK, how, context, &ret_child->pidfd);
 	if (pid < 0)
 		pid = -errno;
 	LEAKGC_SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
@@ -128,7 +129,7 @@ static int search(struct live *l)
 {
 	struct leakgc_child child = {-1, -1};
 	enum strand_search_cause cause;
-	int r = start_child(l, &child);
+	int r = start_child(l->s, child_main, l, &child);
 
 	if (r < 0)
 		return leakgc_stop_because(&l->state, STRAND_CAUSE_CLONE_FAILED, (uint64_t)-r);
@@ -140,6 +141,49 @@ static int search(struct live *l)
 	if (cause)
 		return leakgc_stop_because(&l->state, cause, 0);
 	return 1 - l->searched;
+}
+
+/* ---- filters --------------------------------------------------------------------- */
+
+static int trial_main(void *context)
+{
+	const struct leakgc_session *s = context;
+
+	leakgc_child_reset_signals();
+	leakgc_child_limit(s->parent_pid, s->limits->time_ns);
+	leakgc_child_leave(leakgc_tracker_try() < 0);
+}
+
+/* Does the kernel know the call, whose failure is no offence? */
+static bool can_scan(const struct leakgc_session *s)
+{
+	struct leakgc_page_scan nothing = {.size = sizeof(nothing)};
+
+	return LEAKGC_SYS3(SYS_ioctl, s->memory.pagemap_fd, LEAKGC_PAGEMAP_SCAN, &nothing) == 0;
+}
+
+/*
+ * A seccomp filter may kill for a userfaultfd: so a child tries it first. Only on kernels that
+ * have the rest (6.7): before 5.16 a core dump of the child would have taken the target along.
+ */
+static int try_tracking(struct leakgc_session *s, int64_t deadline_ns)
+{
+	uintptr_t mark = s->world.arena.next;
+	struct leakgc_child child = {-1, -1};
+	enum strand_search_cause cause;
+	int r;
+
+	if (!can_scan(s))
+		return -ENOSYS;
+	if (!s->memory.filtered)
+		return 0;
+	r = start_child(s, trial_main, s, &child);
+	if (r < 0)
+		return r;
+	cause = leakgc_child_wait(&child, s->cancel, deadline_ns);
+	leakgc_close(child.pidfd);
+	s->world.arena.next = mark;
+	return cause ? -EPERM : 0;
 }
 
 /* ---- confirming ------------------------------------------------------------------ */
@@ -192,7 +236,6 @@ static struct live *live_new(struct leakgc_session *s, struct leakgc_result *res
 	l->searched = 0;
 	l->written = 0;
 	l->deadline_ns = result->started_ns + s->limits->time_ns;
-	s->parent_pid = (int)LEAKGC_SYS1(SYS_getpid, 0);
 	s->examination = (struct leakgc_examination){
 		.world = &s->world,
 		.runtime = s->runtime,
@@ -214,8 +257,12 @@ bool leakgc_live_search(struct leakgc_session *s, struct leakgc_result *result)
 	uintptr_t mark = s->world.arena.next;
 	struct leakgc_findings *f = s->findings;
 	struct live *l;
-	int r = leakgc_tracker_open(&s->tracker, &s->world.arena, s->memory.pagemap_fd);
+	int r;
 
+	s->parent_pid = (int)LEAKGC_SYS1(SYS_getpid, 0);
+	r = try_tracking(s, result->started_ns + s->limits->time_ns);
+	if (r == 0)
+		r = leakgc_tracker_open(&s->tracker, &s->world.arena, s->memory.pagemap_fd);
 	if (r < 0) {
 		leakgc_tracker_close(&s->tracker);
 		s->world.arena.next = mark;

@@ -58,7 +58,8 @@ enum leakgc_memory_kind {
 /* Opened where it is used: the snapshot has a process id of its own. */
 struct leakgc_memory {
 	enum leakgc_memory_kind kind;
-	bool guarded; /* leakgc_guard() was called in this process */
+	bool guarded;  /* leakgc_guard() was called in this process */
+	bool filtered; /* a seccomp filter may punish unusual calls */
 	int pid;
 	int mem_fd;     /* /proc/self/mem */
 	int pagemap_fd; /* /proc/self/pagemap */

@@ -132,13 +132,14 @@ enum strand_search_cause leakgc_rescan_track(struct leakgc_session *s, uint64_t 
 	int r = list_regions(s, &all);
 
 	for (size_t i = 0; r == 0 && i < all.count; i++) {
+		*ret_detail = all.region[i].lo;
 		r = track(s, &all.region[i]);
-		if (r < 0)
-			*ret_detail = all.region[i].lo;
 	}
 	s->world.arena.next = mark;
 	if (r == -EBUSY)
 		return STRAND_CAUSE_KERNEL_USERFAULTFD;
+	if (r == -ENOMEM)
+		return STRAND_CAUSE_MEMORY_BUDGET;
 	if (r < 0)
 		*ret_detail = (uint64_t)-r;
 	return r < 0 ? STRAND_CAUSE_SYSTEM : STRAND_CAUSE_NONE;
@@ -173,9 +174,9 @@ static int scan_fringes(struct fringes *f)
 	}
 	for (size_t at = 0; at < f->count && r == 0; at++) {
 		size_t left = f->count - at, done;
-		long n = m->guarded ? -1
-				    : LEAKGC_SYS6(SYS_process_vm_readv, m->pid, &to[at], left,
-						  &from[at], left, 0);
+		long n = m->guarded || m->filtered ? -1
+						   : LEAKGC_SYS6(SYS_process_vm_readv, m->pid,
+								 &to[at], left, &from[at], left, 0);
 
 		done = n > 0 ? (size_t)n / sizeof(f->bytes[0]) : 0;
 		for (size_t i = 0; i < done && r == 0; i++)
@@ -436,6 +437,8 @@ int leakgc_rescan_finish(struct leakgc_session *s, struct leakgc_state *state,
 	if (!e->runs)
 		return leakgc_out_of_memory(state);
 	r = list_regions(s, &e->regions);
+	if (r == -ENOMEM)
+		return leakgc_out_of_memory(state);
 	if (r < 0)
 		return leakgc_stop_because(state, STRAND_CAUSE_SYSTEM, (uint64_t)-r);
 	for (size_t i = 0; r == 0 && i < e->regions.count; i++)

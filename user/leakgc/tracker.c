@@ -150,23 +150,38 @@ static int self_test(struct leakgc_tracker *t)
 	return r;
 }
 
-int leakgc_tracker_open(struct leakgc_tracker *t, struct leakgc_arena *arena, int pagemap_fd)
+static int open_userfaultfd(void)
 {
 	struct uffdio_api api = {.api = UFFD_API,
 				 .features = FEATURE_WP_ASYNC | FEATURE_WP_UNPOPULATED};
-	long r;
+	int fd = (int)LEAKGC_SYS1(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	long r = fd < 0 ? 0 : LEAKGC_SYS3(SYS_ioctl, fd, UFFDIO_API, &api);
 
+	if (r == 0)
+		return fd;
+	leakgc_close(fd);
+	return (int)r;
+}
+
+int leakgc_tracker_try(void)
+{
+	int fd = open_userfaultfd();
+
+	leakgc_close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+int leakgc_tracker_open(struct leakgc_tracker *t, struct leakgc_arena *arena, int pagemap_fd)
+{
 	*t = (struct leakgc_tracker){.fd = -1, .pagemap_fd = pagemap_fd, .room = RANGES_MAX};
 	t->ranges = leakgc_arena_take(arena, t->room * sizeof(*t->ranges));
 	t->runs = leakgc_arena_take(arena, LEAKGC_PAGE_RUNS * sizeof(*t->runs));
 	if (!t->ranges || !t->runs)
 		return -ENOMEM;
-	r = LEAKGC_SYS1(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-	if (r < 0)
-		return (int)r;
-	t->fd = (int)r;
-	r = LEAKGC_SYS3(SYS_ioctl, t->fd, UFFDIO_API, &api);
-	return r < 0 ? (int)r : self_test(t);
+	t->fd = open_userfaultfd();
+	if (t->fd < 0)
+		return t->fd;
+	return self_test(t);
 }
 
 void leakgc_tracker_close(struct leakgc_tracker *t)

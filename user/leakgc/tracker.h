@@ -24,6 +24,9 @@ struct leakgc_tracker {
  */
 int leakgc_tracker_open(struct leakgc_tracker *t, struct leakgc_arena *arena, int pagemap_fd);
 
+/* The calls of leakgc_tracker_open() that a filter may punish, for a process that may die of it. */
+int leakgc_tracker_try(void);
+
 /* Let go of all memory, a piece at a time, and forget the userfaultfd. */
 void leakgc_tracker_close(struct leakgc_tracker *t);
 
