@@ -22,6 +22,7 @@ static const char help[] =
 	"      --debug N        of pprof: 0 binary (the default), 1 or 2 text as Go's\n"
 	"  -p, --pid PID        only this process\n"
 	"  -u, --uid USER       only processes of this user (name or number)\n"
+	"      --replay FILE    show the last snapshot of a recording; needs no rights\n"
 	"      --no-search      don't search for leaks: nothing is shown as leaked\n"
 	"  -h, --help           this text\n"
 	"\n"
@@ -37,6 +38,7 @@ static const struct option names[] = {
 	{"debug", required_argument, NULL, OPTION_DEBUG},
 	{"pid", required_argument, NULL, 'p'},
 	{"uid", required_argument, NULL, 'u'},
+	{"replay", required_argument, NULL, OPTION_REPLAY},
 	{"no-search", no_argument, NULL, OPTION_NO_SEARCH},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
@@ -77,7 +79,7 @@ int cmd_snapshot(int argc, char **argv)
 
 	if (status != OPTIONS_GO_ON)
 		return status;
-	status = session_open(&s, &o.scope);
+	status = session_start(&s, &o.scope, o.replay);
 	if (!status && o.search)
 		status = session_search(&s);
 	if (!status)

@@ -23,6 +23,7 @@ static const char help[] =
 	"  -d, --delay SECONDS        between blocks, 0.1 to 86400 (default: 2)\n"
 	"  -p, --pid PID              only this process\n"
 	"  -u, --uid USER             only processes of this user (name or number)\n"
+	"      --replay FILE          show a recording, one block a snapshot; needs no rights\n"
 	"      --search-interval SEC  between searches for leaks (default: 60); a process\n"
 	"                             may refuse to be searched more often\n"
 	"      --no-search            don't search for leaks: nothing is shown as leaked\n"
@@ -39,6 +40,7 @@ static const struct option names[] = {
 	{"delay", required_argument, NULL, 'd'},
 	{"pid", required_argument, NULL, 'p'},
 	{"uid", required_argument, NULL, 'u'},
+	{"replay", required_argument, NULL, OPTION_REPLAY},
 	{"search-interval", required_argument, NULL, OPTION_SEARCH_INTERVAL},
 	{"no-search", no_argument, NULL, OPTION_NO_SEARCH},
 	{"color", required_argument, NULL, OPTION_COLOUR},
@@ -111,7 +113,7 @@ static int search_if_due(struct top *t)
 
 static int run(struct top *t)
 {
-	int status = session_open(&t->session, &t->options.scope);
+	int status = session_start(&t->session, &t->options.scope, t->options.replay);
 
 	while (!status) {
 		int64_t next_ns = session_now() + t->options.delay_ns;
@@ -120,6 +122,8 @@ static int run(struct top *t)
 		if (!status)
 			status = refresh(t);
 		if (t->options.iterations && t->blocks == t->options.iterations)
+			break;
+		if (session_ended(&t->session))
 			break;
 		if (!status)
 			status = session_run(&t->session, next_ns);

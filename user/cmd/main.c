@@ -17,6 +17,7 @@ static const char help[] =
 	"  snapshot   every waiting task at one moment, as JSON or text\n"
 	"  leaks      search for leaks and print the tasks that are proved leaked\n"
 	"  watch      what changes, a line each, for log collectors\n"
+	"  record     write what is seen into a file, for top, snapshot and leaks\n"
 	"  check      run a program or a test suite, and fail if tasks leak in it\n"
 	"\n"
 	"Options:\n"
@@ -35,9 +36,9 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{"top", "stranded top", cmd_top},       {"snapshot", "stranded snapshot", cmd_snapshot},
-	{"leaks", "stranded leaks", cmd_leaks}, {"watch", "stranded watch", cmd_watch},
-	{"check", "stranded check", cmd_check},
+	{"top", "stranded top", cmd_top},          {"snapshot", "stranded snapshot", cmd_snapshot},
+	{"leaks", "stranded leaks", cmd_leaks},    {"watch", "stranded watch", cmd_watch},
+	{"record", "stranded record", cmd_record}, {"check", "stranded check", cmd_check},
 };
 
 static int run_command(int argc, char **argv)

@@ -178,6 +178,12 @@ static const char *parse_form(int option, const char *text, struct options *o)
 		o->output = OUTPUT_PROMETHEUS;
 		o->file = text;
 		break;
+	case OPTION_REPLAY:
+		o->replay = text;
+		break;
+	case OPTION_SITES:
+		o->sites = true;
+		break;
 	case OPTION_FILE:
 		o->file = text;
 		break;
@@ -220,6 +226,10 @@ static int parse_one(const char *command, const struct option_set *set, int opti
 				 : NULL;
 		break;
 	case 'o':
+		if (!set->outputs) { /* of a command with one format it is the file */
+			o->file = text;
+			break;
+		}
 		wanted = parse_output(text, set->outputs, &o->output, outputs);
 		break;
 	case OPTION_COLOUR:

@@ -25,7 +25,9 @@ enum output_format {
 struct options {
 	struct scope scope; /* zeroed: every process */
 	enum output_format output;
-	const char *file; /* replaced as a whole; NULL: standard output */
+	const char *replay; /* a recording in the place of the observer; NULL: none */
+	bool sites;         /* instead of tasks */
+	const char *file;   /* replaced as a whole; NULL: standard output */
 	enum group_by group_by;
 	enum profile_kind profile;
 	unsigned debug; /* of a profile: 0 binary, 1 and 2 text */
@@ -54,6 +56,8 @@ enum option_value { /* of options without a letter */
 		    OPTION_GROUP_BY,
 		    OPTION_PROFILE,
 		    OPTION_DEBUG,
+		    OPTION_REPLAY,
+		    OPTION_SITES,
 };
 
 #define OPTIONS_GO_ON (-1)

@@ -11,6 +11,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/interrupt.h"
+#include "cmd/replay.h"
 #include "view/escape.h"
 
 #define MILLISECOND     INT64_C(1000000)
@@ -80,8 +81,23 @@ int session_open(struct session *s, const struct scope *scope)
 	return session_run(s, session_now() + SETTLE);
 }
 
+int session_start(struct session *s, const struct scope *scope, const char *replay)
+{
+	if (!replay)
+		return session_open(s, scope);
+	*s = (struct session){.scope = *scope};
+	return replay_open(replay, scope, &s->replay);
+}
+
+bool session_ended(const struct session *s)
+{
+	return s->replay && replay_ended(s->replay);
+}
+
 void session_close(struct session *s)
 {
+	replay_close(s->replay);
+	s->replay = NULL;
 	if (s->observer)
 		observer_free(s->observer);
 	s->observer = NULL;
@@ -91,7 +107,7 @@ int session_run(struct session *s, int64_t until_ns)
 {
 	int r = 0;
 
-	while (!interrupt_signal()) {
+	while (s->observer && !interrupt_signal()) {
 		int64_t now = session_now();
 
 		if (now >= until_ns)
@@ -108,6 +124,8 @@ int session_search(struct session *s)
 {
 	int r;
 
+	if (s->replay)
+		return CMD_OK;
 	if (s->progress)
 		fputs("stranded: searching for leaks...", stderr);
 	r = observer_search(s->observer, s->scope.pid, SEARCH_TIMEOUT);
@@ -120,15 +138,21 @@ int session_search(struct session *s)
 
 int session_overview(struct session *s, struct model *ret_model)
 {
-	int r = observer_overview(s->observer, ret_model);
+	int r;
 
+	if (s->replay)
+		return replay_next(s->replay, ret_model);
+	r = observer_overview(s->observer, ret_model);
 	return r ? fail("take a snapshot", r) : CMD_OK;
 }
 
 int session_snapshot(struct session *s, struct model *ret_model)
 {
-	int r = observer_snapshot(s->observer, ret_model);
+	int r;
 
+	if (s->replay)
+		return replay_last(s->replay, ret_model);
+	r = observer_snapshot(s->observer, ret_model);
 	return r ? fail("take a snapshot", r) : CMD_OK;
 }
 
@@ -147,7 +171,9 @@ int session_judge(const struct session *s, const struct model *m)
 		return CMD_OK;
 	if (m->process_count)
 		return CMD_NOT_OBSERVED; /* view_messages() has said why */
-	if (s->scope.pid)
+	if (s->replay)
+		fputs("stranded: nothing to show: no such process in the recording\n", stderr);
+	else if (s->scope.pid)
 		fprintf(stderr,
 			"stranded: cannot observe %d: no such process, or it does not use "
 			"libstrand; "

@@ -13,8 +13,11 @@
 #include "model/model.h"
 #include "observe/observer.h"
 
+struct replay;
+
 struct session {
-	struct observer *observer;
+	struct observer *observer; /* or */
+	struct replay *replay;
 	struct scope scope; /* zeroed: every process */
 	bool progress;      /* stderr is a terminal */
 };
@@ -26,10 +29,17 @@ struct session {
 
 /* Starts to observe and waits until what is parked already has been announced. */
 int session_open(struct session *s, const struct scope *scope);
+/* The same, or if there is a path a recording in its place: nothing is waited for or searched. */
+int session_start(struct session *s, const struct scope *scope, const char *replay);
 void session_close(struct session *s);
+/* Has the recording been shown to its end? */
+bool session_ended(const struct session *s);
 int session_run(struct session *s, int64_t until_ns);
 int session_search(struct session *s);
-/* Every task; or one for each site, which stands for the others. */
+/*
+ * Every task; or one for each site, which stands for the others. Of a recording: its last
+ * snapshot; or the next one.
+ */
 int session_snapshot(struct session *s, struct model *ret_model);
 int session_overview(struct session *s, struct model *ret_model);
 

@@ -144,6 +144,16 @@ int model_add_process(struct model *m, struct model_process **ret_process)
 	return 0;
 }
 
+void model_remove_process(struct model *m, size_t index)
+{
+	process_done(&m->processes[index]);
+	m->process_count--;
+	memmove(&m->processes[index], &m->processes[index + 1],
+		(m->process_count - index) * sizeof(*m->processes));
+	if (m->process_sorted > index)
+		m->process_sorted--;
+}
+
 int model_add_task(struct model_process *p, struct model_task **ret_task)
 {
 	void *array = p->tasks;

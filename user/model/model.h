@@ -236,9 +236,11 @@ struct model_sites {
 void model_init(struct model *m);
 void model_done(struct model *m);
 int model_add_process(struct model *m, struct model_process **ret_process); /* zeroed */
-int model_add_task(struct model_process *p, struct model_task **ret_task);  /* zeroed */
-int model_add_wait(struct model_process *p, struct model_wait **ret_wait);  /* zeroed */
-int model_add_past(struct model_process *p, struct model_past **ret_past);  /* zeroed */
+/* Ends it; those after it move up. */
+void model_remove_process(struct model *m, size_t index);
+int model_add_task(struct model_process *p, struct model_task **ret_task); /* zeroed */
+int model_add_wait(struct model_process *p, struct model_wait **ret_wait); /* zeroed */
+int model_add_past(struct model_process *p, struct model_past **ret_past); /* zeroed */
 struct model_process *model_find_process(const struct model *m, pid_t pid, uint64_t start_ticks);
 struct model_task *model_find_task(const struct model_process *p, uint64_t id);
 const struct model_past *model_find_past(const struct model_process *p, uint64_t fingerprint);
