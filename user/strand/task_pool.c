@@ -18,17 +18,22 @@
 #include "strand/stack.h"
 #include "strand/task.h"
 
-#define SLAB_TASKS    128
+/*
+ * The first slab, and the largest: each has twice the tasks of the one before. The last page of
+ * its tasks is half used, so large slabs waste less; small ones suit small programs.
+ */
+#define SLAB_TASKS_MIN ((size_t)128)
+#define SLAB_TASKS_MAX ((size_t)2048)
 
 /* A free stack costs 4 to 64 KiB of memory, a page fault 1 us and more. */
-#define TRIM_INTERVAL (1 * STRAND_SECOND)
+#define TRIM_INTERVAL  (1 * STRAND_SECOND)
 
 /* So many warm tasks stay for ever: 256 KiB, if each has touched one page. */
-#define TRIM_RESERVE  64
+#define TRIM_RESERVE   64
 
 /* What a worker keeps at most, which is never trimmed, and how many it exchanges at once. */
-#define OWN_MAX       32
-#define OWN_EXCHANGE  16
+#define OWN_MAX        32
+#define OWN_EXCHANGE   16
 
 void task_pool_init(struct task_pool *pool)
 {
@@ -38,20 +43,22 @@ void task_pool_init(struct task_pool *pool)
 /* Called with the pool's lock held. */
 static void add_slab(struct runtime *rt)
 {
+	size_t before = rt->tasks.slabs ? rt->tasks.slabs->count : SLAB_TASKS_MIN / 2;
+	size_t count = before < SLAB_TASKS_MAX ? before * 2 : SLAB_TASKS_MAX;
 	struct task_slab *slab =
-		memory_map(&rt->memory, sizeof(*slab) + SLAB_TASKS * (sizeof(struct task) +
-								      sizeof(struct task_leak)));
+		memory_map(&rt->memory, sizeof(*slab) + count * (sizeof(struct task) +
+								 sizeof(struct task_leak)));
 	struct task_leak *leaks;
 
 	if (!slab)
 		return;
-	leaks = (struct task_leak *)&slab->tasks[SLAB_TASKS];
-	for (size_t i = SLAB_TASKS; i-- > 0;) {
+	leaks = (struct task_leak *)&slab->tasks[count];
+	for (size_t i = count; i-- > 0;) {
 		slab->tasks[i].leak = &leaks[i];
 		slab->tasks[i].next = rt->tasks.bare;
 		rt->tasks.bare = &slab->tasks[i];
 	}
-	slab->count = SLAB_TASKS;
+	slab->count = count;
 	slab->next = rt->tasks.slabs;
 	__atomic_store_n(&rt->tasks.slabs, slab, __ATOMIC_RELEASE);
 }
