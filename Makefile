@@ -75,7 +75,7 @@ stranded_obj := $(stranded_src:%.c=$(BUILD)/%.o)
 stranded_a := $(BUILD)/libstranded.a# all but main, for the tests
 bpf_src := $(sort $(wildcard bpf/*.bpf.c))
 skeletons := $(bpf_src:bpf/%.bpf.c=$(BUILD)/gen/%.skel.h)
-stranded_libs := -lbpf -ldw -lelf -lz
+stranded_libs := -lbpf -ldw -lelf -lz -lmicrohttpd
 
 # ---- tests -------------------------------------------------------------------
 unit_src := $(sort $(wildcard tests/unit/test_*.c))
@@ -272,6 +272,11 @@ install: lib stranded
 		$(DESTDIR)$(PREFIX)/share/gdb/auto-load$(LIBDIR)/$(notdir $(strand_so))-gdb.py
 	install -m 644 include/strand.h $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 include/strand/*.h $(DESTDIR)$(INCLUDEDIR)/strand
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	sed 's|@BINDIR@|$(BINDIR)|' packaging/systemd/stranded.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/stranded.service
+	install -m 644 packaging/systemd/stranded.sysusers \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/stranded.conf
 
 deb:
 	@packaging/make-debs $(BUILD)/packages

@@ -202,6 +202,32 @@ static const char *parse_form(int option, const char *text, struct options *o)
 	return NULL;
 }
 
+static int parse_mode(const char *text, mode_t *ret_mode)
+{
+	char *end;
+	unsigned long mode = strtoul(text, &end, 8);
+
+	if (*text < '0' || *text > '7' || *end || mode > 0777)
+		return -EINVAL;
+	*ret_mode = (mode_t)mode;
+	return 0;
+}
+
+static const char *parse_socket(int option, const char *text, struct options *o)
+{
+	switch (option) {
+	case OPTION_SOCKET:
+		o->socket = text;
+		return *text ? NULL : "--socket wants a path";
+	case OPTION_SOCKET_MODE:
+		return parse_mode(text, &o->socket_mode) ? "--socket-mode wants an octal mode"
+							 : NULL;
+	}
+	return listen_parse(text, &o->listen)
+		       ? "--listen wants 127.0.0.1:PORT or [::1]:PORT: other hosts must not get in"
+		       : NULL;
+}
+
 static int parse_one(const char *command, const struct option_set *set, int option,
 		     const char *text, struct options *o)
 {
@@ -243,6 +269,11 @@ static int parse_one(const char *command, const struct option_set *set, int opti
 		break;
 	case OPTION_NO_SEARCH:
 		o->search = false;
+		break;
+	case OPTION_SOCKET:
+	case OPTION_SOCKET_MODE:
+	case OPTION_LISTEN:
+		wanted = parse_socket(option, text, o);
 		break;
 	default:
 		wanted = parse_form(option, text, o);

@@ -9,6 +9,7 @@
 
 #include "cmd/terminal.h"
 #include "observe/observer.h"
+#include "serve/listen.h"
 #include "view/group.h"
 #include "view/profile.h"
 
@@ -36,6 +37,9 @@ struct options {
 	unsigned iterations; /* 0: without end */
 	int64_t delay_ns;
 	int64_t search_interval_ns;
+	const char *socket; /* the daemon's */
+	mode_t socket_mode;
+	struct listen_address listen; /* TCP; size 0: none */
 };
 
 struct option;
@@ -58,6 +62,9 @@ enum option_value { /* of options without a letter */
 		    OPTION_DEBUG,
 		    OPTION_REPLAY,
 		    OPTION_SITES,
+		    OPTION_SOCKET,
+		    OPTION_SOCKET_MODE,
+		    OPTION_LISTEN,
 };
 
 #define OPTIONS_GO_ON (-1)

@@ -2,6 +2,7 @@
 /* Writes the model as JSON; must agree with snapshot.schema.json, which its test checks. */
 #include "view/json.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "view/clock.h"
@@ -188,11 +189,23 @@ static void write_stack(struct json_writer *w, const struct model_stack *stack)
 	json_write_bool(w, "stack_truncated", stack->truncated);
 }
 
-static void write_task(struct document *d, const struct model_task *t)
+static void write_process_key(struct json_writer *w, const struct model_process *p)
+{
+	json_write_integer(w, "pid", p->pid);
+	json_write_id(w, "start", p->start_ticks);
+	json_write_integer(w, "uid", p->uid);
+	json_write_string(w, "command", p->command ? p->command : "");
+}
+
+/* @p  NULL: it is said already whose task it is */
+static void write_task(struct document *d, const char *key, const struct model_process *p,
+		       const struct model_task *t)
 {
 	struct json_writer *w = &d->w;
 
-	json_begin_object(w, NULL);
+	json_begin_object(w, key);
+	if (p)
+		write_process_key(w, p);
 	json_write_id(w, "id", t->id);
 	json_write_string(w, "name", t->name ? t->name : "");
 	json_write_string(w, "reason", model_reason_text(t->reason));
@@ -270,10 +283,7 @@ static void write_process(struct document *d, const struct model_process *p)
 	struct json_writer *w = &d->w;
 
 	json_begin_object(w, NULL);
-	json_write_integer(w, "pid", p->pid);
-	json_write_id(w, "start", p->start_ticks);
-	json_write_integer(w, "uid", p->uid);
-	json_write_string(w, "command", p->command ? p->command : "");
+	write_process_key(w, p);
 	json_write_string(w, "exe", p->exe);
 	write_runtime(w, p);
 	json_write_string(w, "status", model_process_status_text(p->status));
@@ -283,12 +293,52 @@ static void write_process(struct document *d, const struct model_process *p)
 	json_write_count(w, "tasks_exited", p->tasks_exited);
 	write_search(d, &p->search);
 	write_losses(w, &p->losses);
-	json_begin_array(w, "tasks");
-	for (size_t i = 0; i < p->task_count; i++)
-		if (d->content == JSON_SNAPSHOT || p->tasks[i].state == MODEL_LEAKED)
-			write_task(d, &p->tasks[i]);
-	json_end_array(w);
+	if (d->content != JSON_PROCESSES) {
+		json_begin_array(w, "tasks");
+		for (size_t i = 0; i < p->task_count; i++)
+			if (d->content == JSON_SNAPSHOT || p->tasks[i].state == MODEL_LEAKED)
+				write_task(d, NULL, NULL, &p->tasks[i]);
+		json_end_array(w);
+	}
 	json_end_object(w);
+}
+
+static void begin_document(struct json_writer *w, const struct model *m, const char *schema)
+{
+	json_begin_object(w, NULL);
+	json_write_string(w, "schema", schema);
+	json_write_string(w, "version", m->observer_version ? m->observer_version : "");
+	json_write_string(w, "host", m->host ? m->host : "");
+	json_write_time(w, "time", m->wall_ns);
+	json_write_id(w, "monotonic_ns", m->now_ns > 0 ? (uint64_t)m->now_ns : 0);
+	json_write_bool(w, "complete", model_complete(m));
+	write_losses(w, &m->losses);
+}
+
+static const char *schema_of(enum json_content content)
+{
+	switch (content) {
+	case JSON_SNAPSHOT:
+		break;
+	case JSON_LEAKS:
+		return "stranded.leaks/v1";
+	case JSON_PROCESSES:
+		return "stranded.processes/v1";
+	case JSON_TASKS:
+		return "stranded.tasks/v1";
+	}
+	return "stranded.snapshot/v1";
+}
+
+static void write_all_tasks(struct document *d)
+{
+	const struct model *m = d->model;
+
+	json_begin_array(&d->w, "tasks");
+	for (size_t i = 0; i < m->process_count; i++)
+		for (size_t j = 0; j < m->processes[i].task_count; j++)
+			write_task(d, NULL, &m->processes[i], &m->processes[i].tasks[j]);
+	json_end_array(&d->w);
 }
 
 static void write_document(struct document *d)
@@ -296,21 +346,62 @@ static void write_document(struct document *d)
 	const struct model *m = d->model;
 	struct json_writer *w = &d->w;
 
-	json_begin_object(w, NULL);
-	json_write_string(w, "schema",
-			  d->content == JSON_LEAKS ? "stranded.leaks/v1" : "stranded.snapshot/v1");
-	json_write_string(w, "version", m->observer_version ? m->observer_version : "");
-	json_write_string(w, "host", m->host ? m->host : "");
-	json_write_time(w, "time", m->wall_ns);
-	json_write_id(w, "monotonic_ns", m->now_ns > 0 ? (uint64_t)m->now_ns : 0);
-	json_write_bool(w, "complete", model_complete(m));
-	write_losses(w, &m->losses);
-	json_begin_array(w, "processes");
-	for (size_t i = 0; i < m->process_count; i++)
-		write_process(d, &m->processes[i]);
-	json_end_array(w);
+	begin_document(w, m, schema_of(d->content));
+	if (d->content == JSON_TASKS) {
+		write_all_tasks(d);
+	} else {
+		json_begin_array(w, "processes");
+		for (size_t i = 0; i < m->process_count; i++)
+			write_process(d, &m->processes[i]);
+		json_end_array(w);
+	}
 	json_end_object(w);
 	json_writer_finish(w);
+}
+
+static void write_site(struct document *d, const struct model_site *site)
+{
+	const struct model_past *past = site->past;
+	const struct model *m = d->model;
+	struct json_writer *w = &d->w;
+
+	json_begin_object(w, NULL);
+	write_process_key(w, site->process);
+	json_write_address(w, "fingerprint", site->fingerprint);
+	json_write_string(w, "state", model_task_state_text(site->example->state));
+	json_write_string(w, "reason", model_reason_text(site->example->reason));
+	json_write_count(w, "count", site->count);
+	json_write_seconds(w, "oldest_seconds", clock_age(m->now_ns, site->oldest_since_ns));
+	json_write_count(w, "retained_bytes", site->retained);
+	if (past)
+		json_write_time(w, "first_seen", wall_of(m, past->first_seen_ns));
+	else
+		json_write_null(w, "first_seen");
+	json_write_count(w, "searches_seen", past ? past->searches_seen : 0);
+	json_write_count(w, "retracted", past ? past->retracted : 0);
+	write_task(d, "example", NULL, site->example);
+	json_end_object(w);
+}
+
+int view_json_sites(FILE *out, const struct model *m)
+{
+	struct model_sites sites;
+	struct document d;
+
+	if (model_sites_build(m, &sites))
+		return -ENOMEM;
+	d.model = m;
+	d.content = JSON_TASKS;
+	json_writer_init(&d.w, out);
+	begin_document(&d.w, m, "stranded.sites/v1");
+	json_begin_array(&d.w, "sites");
+	for (size_t i = 0; i < sites.count; i++)
+		write_site(&d, &sites.sites[i]);
+	json_end_array(&d.w);
+	json_end_object(&d.w);
+	json_writer_finish(&d.w);
+	model_sites_done(&sites);
+	return 0;
 }
 
 void view_json(FILE *out, const struct model *m, enum json_content content)
