@@ -131,6 +131,22 @@ test_usage() { # ARGUMENT...
 	assert_match 'stderr' '^stranded check' "$(<"$scratch/err")"
 }
 
+test_nagios() {
+	local pid
+	need_root
+	example a_sender
+	pid=$REPLY
+	observe check-nagios --pid "$pid"
+	assert_equal 'status with a leak' 1 "$status"
+	assert_match 'line' '^STRANDED WARNING - 1 leaked task in 1 process \| leaked=1;1;10;0 ' \
+		"$(<"$scratch/out")"
+	observe check-nagios --pid "$pid" -c 1
+	assert_equal 'status with a critical leak' 2 "$status"
+	observe check-nagios --pid "$pid" -w 0
+	assert_equal 'status after wrong usage' 3 "$status"
+	assert_equal 'lines' 1 "$(wc -l <"$scratch/out")"
+}
+
 run_test 'check: a program that leaks' test_leaking
 run_test 'check: a program that does not' test_clean d_close
 run_test 'check: a global keeps it alive' test_clean e_global
@@ -144,4 +160,5 @@ run_test 'check: JUnit' test_junit
 run_test 'check: SARIF' test_sarif
 run_test 'check: usage, no command' test_usage
 run_test 'check: usage, wrong condition' test_usage --fail-on some true
+run_test 'check-nagios: states' test_nagios
 finish

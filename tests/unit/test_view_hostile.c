@@ -50,8 +50,7 @@ static const char *const pieces[] = {
 	"\033]0;x\007",
 	"\x7f",
 	"\x01",
-	"\xc2\x9b"
-	"1m",
+	"\xc2\x9b[1m",
 	"\xff",
 	"\xc0\xaf",
 	"\xed\xa0\x80",

@@ -19,6 +19,7 @@ static const char help[] =
 	"  watch      what changes, a line each, for log collectors\n"
 	"  record     write what is seen into a file, for top, snapshot and leaks\n"
 	"  check      run a program or a test suite, and fail if tasks leak in it\n"
+	"  check-nagios  search, and answer as a monitoring plugin\n"
 	"  daemon     observe for good, and answer over HTTP\n"
 	"\n"
 	"Options:\n"
@@ -37,9 +38,13 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{"top", "stranded top", cmd_top},          {"snapshot", "stranded snapshot", cmd_snapshot},
-	{"leaks", "stranded leaks", cmd_leaks},    {"watch", "stranded watch", cmd_watch},
-	{"record", "stranded record", cmd_record}, {"check", "stranded check", cmd_check},
+	{"top", "stranded top", cmd_top},
+	{"snapshot", "stranded snapshot", cmd_snapshot},
+	{"leaks", "stranded leaks", cmd_leaks},
+	{"watch", "stranded watch", cmd_watch},
+	{"record", "stranded record", cmd_record},
+	{"check", "stranded check", cmd_check},
+	{"check-nagios", "stranded check-nagios", cmd_check_nagios},
 	{"daemon", "stranded daemon", cmd_daemon},
 };
 

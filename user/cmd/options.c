@@ -160,13 +160,13 @@ static int parse_colour(const char *text, enum colour_choice *ret_choice)
 	return 0;
 }
 
-static int parse_iterations(const char *text, unsigned *ret_iterations)
+static int parse_count(const char *text, unsigned *ret_count)
 {
 	int number;
 	int r = parse_number(text, &number);
 
 	if (!r)
-		*ret_iterations = (unsigned)number;
+		*ret_count = (unsigned)number;
 	return r;
 }
 
@@ -244,7 +244,13 @@ static int parse_one(const char *command, const struct option_set *set, int opti
 		wanted = parse_user(text, &o->scope) ? "-u wants a user's name or number" : NULL;
 		break;
 	case 'n':
-		wanted = parse_iterations(text, &o->iterations) ? "-n wants a number from 1" : NULL;
+		wanted = parse_count(text, &o->iterations) ? "-n wants a number from 1" : NULL;
+		break;
+	case 'w':
+		wanted = parse_count(text, &o->warning) ? "-w wants a number from 1" : NULL;
+		break;
+	case 'c':
+		wanted = parse_count(text, &o->critical) ? "-c wants a number from 1" : NULL;
 		break;
 	case 'd':
 		wanted = parse_seconds(text, 0.1, &o->delay_ns)

@@ -33,8 +33,9 @@ struct options {
 	enum profile_kind profile;
 	unsigned debug; /* of a profile: 0 binary, 1 and 2 text */
 	enum colour_choice colour;
-	bool search;         /* for leaks, at all */
-	unsigned iterations; /* 0: without end */
+	bool search;                /* for leaks, at all */
+	unsigned warning, critical; /* leaked tasks */
+	unsigned iterations;        /* 0: without end */
 	int64_t delay_ns;
 	int64_t search_interval_ns;
 	const char *socket; /* the daemon's */
