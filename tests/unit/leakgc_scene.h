@@ -127,6 +127,7 @@ static int scene_describe(void *context, struct leakgc_world *w,
 					   .id = SCENE_TASK_ID(i),
 					   .stack_lo = scene_sp(i),
 					   .stack_hi = scene_stack(i) + SCENE_STACK,
+					   .stack_base = scene_stack(i),
 					   .candidate = !scene.tasks[i].live};
 		struct leakgc_object object = {.cookie = &scene.objects[i],
 					       .lo = scene_object(i),

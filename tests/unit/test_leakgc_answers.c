@@ -5,6 +5,7 @@
 #include "leakgc/answers.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 static uintptr_t *heap_slot; /* an application's variable on the heap */
 
@@ -239,6 +240,70 @@ static void test_chain_from_task(void **state)
 	leakgc_result_done(&r);
 }
 
+/* ---- retained memory -------------------------------------------------------------------------- */
+
+static void forget_stack(int i)
+{
+	madvise((void *)scene_stack(i), SCENE_STACK, MADV_DONTNEED);
+}
+
+/* Task 0's stack has two pages, and reaches object 1, whose content is object 2. */
+static void reach_objects(void)
+{
+	*heap_slot = 0;
+	forget_stack(0);
+	forget_stack(1);
+	scene_put(scene_stack(0), 1); /* long ago */
+	scene_put(scene_sp(0) + 16, scene_object(1) + 8);
+	scene_put(scene_object(1) + 64, scene_object(2) + 8);
+	scene_put(scene_sp(1) + 16, scene_object(3) + 8);
+}
+
+/* Task 1 is live, and so is what it reaches. */
+static void test_retained(void **state)
+{
+	const size_t page = (size_t)getpagesize();
+	struct leakgc_result r;
+
+	(void)state;
+	for (int i = 1; i <= 3; i++)
+		scene_add_object(i);
+	scene_add_task(1, -1);
+	scene.tasks[1].live = true;
+	r = scene_run(reach_objects, 0);
+	assert_int_equal(r.retained_stacks, 2 * page);
+	assert_int_equal(r.retained_objects, 3 * SCENE_OBJECT); /* 0 is waited for */
+	assert_int_equal(r.retained_blocks, 0);
+	assert_int_equal(leaked(&r, 0)->retained, 2 * page + 3 * SCENE_OBJECT);
+	leakgc_result_done(&r);
+}
+
+/* What two leaked tasks reach counts for one of them. */
+static void reach_same(void)
+{
+	*heap_slot = 0;
+	for (int i = 0; i < 2; i++) {
+		forget_stack(i);
+		scene_put(scene_sp(i) + 16, scene_object(1) + 8);
+	}
+}
+
+static void test_retained_once(void **state)
+{
+	const size_t page = (size_t)getpagesize();
+	struct leakgc_result r;
+
+	(void)state;
+	scene_add_object(1);
+	scene_add_task(1, 0);
+	r = scene_run(reach_same, 0);
+	assert_int_equal(r.retained_stacks, 2 * page);
+	assert_int_equal(r.retained_objects, 2 * SCENE_OBJECT);
+	assert_int_equal(leaked(&r, 0)->retained + leaked(&r, 1)->retained,
+			 2 * page + 2 * SCENE_OBJECT);
+	leakgc_result_done(&r);
+}
+
 /* ---- cost ----------------------------------------------------------------------------------- */
 
 static void no_cycle(void *context, const uint32_t *tasks, size_t count)
@@ -305,6 +370,8 @@ int main(void)
 		cmocka_unit_test_setup(test_owner_cycles_first, scene_setup),
 		cmocka_unit_test_setup(test_chain, scene_setup),
 		cmocka_unit_test_setup(test_chain_from_task, scene_setup),
+		cmocka_unit_test_setup(test_retained, scene_setup),
+		cmocka_unit_test_setup(test_retained_once, scene_setup),
 		cmocka_unit_test(test_long_chain),
 	};
 

@@ -14,6 +14,7 @@ struct note {
 	uint32_t holder[2];  /* leaked tasks that reach it, owners first; NO_NODE: no (more) */
 	uint32_t behind;     /* a task: another leaked one that could end its wait, or NO_NODE */
 	uint64_t dead_owner;
+	uint64_t retained; /* a task: bytes that are kept because of it */
 };
 
 struct explanation {
@@ -142,12 +143,104 @@ static void find_holders(struct explanation *x)
 			note_waits(x, i);
 }
 
+/* ---- retained memory ----------------------------------------------------------------------- */
+
+/* Pages that a program may have written, of a whole stack: what lies below is held, too. */
+static uint64_t stack_bytes(struct leakgc_memory *memory, const struct leakgc_node_info *task)
+{
+	uintptr_t at = task->root, hi = task->body.hi;
+	uint64_t bytes = 0;
+
+	if (task->flags & LEAKGC_NODE_LIVE)
+		at = 0; /* its root says something else */
+	hi = (hi + memory->page_size - 1) & ~(uintptr_t)(memory->page_size - 1);
+	while (at && at < hi) {
+		int n = leakgc_memory_runs(memory, &at, hi, false);
+
+		for (int i = 0; i < n; i++)
+			bytes += memory->runs[i].hi - memory->runs[i].lo;
+		if (n < 0)
+			return 0;
+	}
+	return bytes;
+}
+
+/*
+ * A node that is not LIVE and was looked for by the last complete passes is reached by nothing
+ * live. What was not looked for may be anything, and is not counted.
+ */
+static bool is_retained(const struct leakgc_node_info *info)
+{
+	return (info->flags & (LEAKGC_NODE_LIVE | LEAKGC_NODE_SOUGHT | LEAKGC_NODE_TASK)) ==
+	       LEAKGC_NODE_SOUGHT;
+}
+
+static uint64_t object_bytes(const struct leakgc_node_info *info)
+{
+	uint64_t bytes = info->body.hi - info->body.lo;
+	bool inside = info->content.lo >= info->body.lo && info->content.hi <= info->body.hi;
+
+	return inside ? bytes : bytes + (info->content.hi - info->content.lo);
+}
+
+/* The leaked task that reaches the node, else one that waits for it. */
+static uint32_t keeper_of(const struct explanation *x, uint32_t node)
+{
+	const struct leakgc_edge *edge;
+
+	if (x->notes[node].holder[0] != LEAKGC_NO_NODE)
+		return x->notes[node].holder[0];
+	for (uint32_t i = x->w->nodes[node].first_edge; i != LEAKGC_NO_EDGE; i = edge->next) {
+		edge = leakgc_world_edge(x->w, i);
+		if (edge->kind == LEAKGC_EDGE_WAITS && is_leaked_task(x->w, edge->to))
+			return edge->to;
+	}
+	return LEAKGC_NO_NODE;
+}
+
+static void retain_stack(struct explanation *x, struct leakgc_memory *memory, uint32_t task,
+			 struct leakgc_findings *f)
+{
+	uint64_t bytes = stack_bytes(memory, &x->w->nodes[task]);
+
+	x->notes[task].retained += bytes;
+	f->retained_stacks += bytes;
+}
+
+static void retain_node(struct explanation *x, uint32_t node, struct leakgc_findings *f)
+{
+	const struct leakgc_node_info *info = &x->w->nodes[node];
+	uint32_t keeper = keeper_of(x, node);
+	uint64_t bytes = object_bytes(info);
+
+	if (keeper == LEAKGC_NO_NODE)
+		return;
+	x->notes[keeper].retained += bytes;
+	if (info->flags & LEAKGC_NODE_BLOCK)
+		f->retained_blocks += bytes;
+	else
+		f->retained_objects += bytes;
+}
+
+/* Each byte once: what several leaked tasks reach counts for one of them. */
+static void add_up_retained(struct explanation *x, struct leakgc_memory *memory,
+			    struct leakgc_findings *f)
+{
+	for (uint32_t i = 0; i < x->w->node_count; i++) {
+		if (is_leaked_task(x->w, i))
+			retain_stack(x, memory, i, f);
+		else if (is_retained(&x->w->nodes[i]))
+			retain_node(x, i, f);
+	}
+}
+
 /* ---- verdicts -------------------------------------------------------------------------- */
 
 static void explain_leak(const struct explanation *x, uint32_t node, struct leakgc_verdict *v)
 {
 	const struct note *note = &x->notes[node];
 
+	v->retained = note->retained;
 	if (x->w->nodes[node].flags & LEAKGC_NODE_UNWAKEABLE) {
 		v->why = STRAND_WHY_NOTHING;
 	} else if (note->dead_owner) {
@@ -208,7 +301,8 @@ static void explain_verdicts(struct explanation *x, struct leakgc_findings *f)
 }
 
 /* Cycles and holders. Without memory for them chains are told all the same. */
-static void look_at_leaks(struct explanation *x)
+static void look_at_leaks(struct explanation *x, struct leakgc_memory *memory,
+			  struct leakgc_findings *f)
 {
 	struct leakgc_arena *arena = &x->w->arena;
 	size_t nodes = x->w->node_count;
@@ -225,6 +319,7 @@ static void look_at_leaks(struct explanation *x)
 					    .behind = LEAKGC_NO_NODE};
 	leakgc_cycles_find(x->w, on_cycle, note_cycle, x);
 	find_holders(x);
+	add_up_retained(x, memory, f);
 }
 
 void leakgc_answer(struct leakgc_state *s, struct leakgc_findings *f, size_t room)
@@ -240,7 +335,7 @@ void leakgc_answer(struct leakgc_state *s, struct leakgc_findings *f, size_t roo
 	if (x.link_room > LINKS_MAX)
 		x.link_room = LINKS_MAX;
 	if (f->leaked)
-		look_at_leaks(&x);
+		look_at_leaks(&x, s->e->memory, f);
 	explain_verdicts(&x, f);
 	s->w->arena.next = mark;
 }

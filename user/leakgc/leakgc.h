@@ -121,7 +121,8 @@ struct leakgc_task {
 	uint64_t object_name; /* for the report: the address of what it waits on, or 0 */
 	uintptr_t stack_lo;   /* [lo, hi) is scanned: from the saved stack pointer up */
 	uintptr_t stack_hi;
-	uintptr_t data_lo; /* user data that the runtime holds for it; may be empty */
+	uintptr_t stack_base; /* the lowest byte of its stack, for what it takes; 0: not known */
+	uintptr_t data_lo;    /* user data that the runtime holds for it; may be empty */
 	uintptr_t data_hi;
 	bool candidate;  /* false: live */
 	bool unwakeable; /* waits on nothing: leaked even if something points into its stack */

@@ -104,6 +104,7 @@ int leakgc_world_add_task(struct leakgc_world *w, const struct leakgc_task *task
 	info->flags = LEAKGC_NODE_TASK;
 	if (task->candidate) {
 		info->flags |= LEAKGC_NODE_CANDIDATE;
+		info->root = task->stack_base;
 		if (task->unwakeable)
 			info->flags |= LEAKGC_NODE_UNWAKEABLE;
 	} else {

@@ -65,7 +65,7 @@ struct leakgc_node_info {
 	uint64_t id; /* of a task; of a lock: the task that holds it and has ended, 0: none */
 	uint64_t generation;
 	uint64_t object_name;
-	uint64_t root;
+	uint64_t root; /* LIVE: what made it so; else of a task: the lowest byte of its stack */
 	const void *cookie;
 	uint32_t first_edge; /* LEAKGC_NO_EDGE: none */
 	uint32_t live_from;  /* LIVE: the node that made it so, LEAKGC_NO_NODE: a root */
