@@ -39,6 +39,31 @@ test_leaks() { # EXAMPLE
 		"$(grep -A1 '^created by' "$scratch/out")"
 }
 
+# Why a task is leaked, and which variable keeps alive one that is not.
+test_explain() {
+	local pid task
+	example a_sender
+	pid=$REPLY
+	observe leaks -o json --pid "$pid"
+	task=$(jq -r '.processes[].tasks[0].id' "$scratch/out")
+	observe explain "$pid" "$task"
+	assert_equal 'exit status' 0 "$status"
+	assert_match 'why' '^leaked: nothing else reaches what it waits for$' "$(<"$scratch/out")"
+	assert_match 'memory' '^retains [1-9][0-9]* bytes$' "$(<"$scratch/out")"
+	example e_global
+	pid=$REPLY
+	observe snapshot -o json --pid "$pid"
+	task=$(jq -r '.processes[].tasks[] | select(.reason == "chan receive").id' "$scratch/out")
+	observe explain "$pid" "$task"
+	assert_equal 'exit status' 0 "$status"
+	assert_match 'root' "^  global 'jobs' \(e_global\)$" "$(<"$scratch/out")"
+	assert_match 'chain' '^  (→|->) channel at 0x[0-9a-f]+$' "$(<"$scratch/out")"
+	observe explain "$pid" 999
+	assert_equal 'exit status without such a task' 3 "$status"
+	observe explain "$pid"
+	assert_equal 'exit status without a task' 2 "$status"
+}
+
 # One document for all five processes at once.
 test_snapshot() { # SUFFIX
 	local suffix=$1 name pid leaked waiting reason task
@@ -135,6 +160,7 @@ for program in a_sender b_receiver c_range d_close e_global; do
 done
 run_test 'snapshot of five processes, shared' test_snapshot ''
 run_test 'snapshot of five processes, static and stripped' test_snapshot .static
+run_test 'a task is explained: leaked, and held by a global variable' test_explain
 run_test 'top -b -n 3' test_batches
 run_test 'processes that start after the observer, shared' test_started_after ''
 run_test 'processes that start after the observer, static' test_started_after .static

@@ -140,6 +140,9 @@ static inline void add_observed(struct model *m)
 	t->verdict = STRAND_VERDICT_LIVE;
 	t->root_kind = STRAND_ROOT_MEMORY;
 	t->root = 0x404040;
+	t->root_at = frame(0x404040, "jobs", NULL, 0);
+	t->root_at.function_offset = 0;
+	t->object = 0x707000;
 	add_link(t, STRAND_LINK_BLOCK, 0x606000, 48);
 	add_link(t, STRAND_LINK_OBJECT, 0x707000, 128);
 }
@@ -199,6 +202,8 @@ static inline void hostile_model(struct model *m)
 	t->object = t->parent = t->root = UINT64_MAX;
 	t->verdict = (enum strand_verdict)99;
 	t->root_kind = (enum strand_root_kind)99;
+	t->root_at = frame(UINT64_MAX, HOSTILE, HOSTILE, UINT32_MAX);
+	t->root_place = text(HOSTILE);
 	t->why = (enum strand_leak_why)99;
 	t->retained = UINT64_MAX;
 	add_link(t, (enum strand_link_kind)99, UINT64_MAX, UINT64_MAX);

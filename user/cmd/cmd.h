@@ -16,6 +16,7 @@ int cmd_snapshot(int argc, char **argv);
 int cmd_leaks(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_daemon(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_check_nagios(int argc, char **argv);
 int cmd_watch(int argc, char **argv);

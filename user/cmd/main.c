@@ -18,6 +18,7 @@ static const char help[] =
 	"  leaks      search for leaks and print the tasks that are proved leaked\n"
 	"  watch      what changes, a line each, for log collectors\n"
 	"  record     write what is seen into a file, for top, snapshot and leaks\n"
+	"  explain    why one task can never be woken, or what might still wake it\n"
 	"  check      run a program or a test suite, and fail if tasks leak in it\n"
 	"  check-nagios  search, and answer as a monitoring plugin\n"
 	"  daemon     observe for good, and answer over HTTP\n"
@@ -46,6 +47,7 @@ static const struct command commands[] = {
 	{"check", "stranded check", cmd_check},
 	{"check-nagios", "stranded check-nagios", cmd_check_nagios},
 	{"daemon", "stranded daemon", cmd_daemon},
+	{"explain", "stranded explain", cmd_explain},
 };
 
 static int run_command(int argc, char **argv)

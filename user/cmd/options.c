@@ -303,8 +303,14 @@ int options_parse(int argc, char **argv, const struct option_set *set, struct op
 		if (parse_one(argv[0], set, option, optarg, options))
 			return CMD_USAGE;
 	}
-	if (optind < argc) {
-		wrong_value(argv[0], "there are only options", argv[optind]);
+	if (argc - optind > set->arguments) {
+		wrong_value(argv[0],
+			    set->arguments ? "one argument too many" : "there are only options",
+			    argv[optind + set->arguments]);
+		return CMD_USAGE;
+	}
+	if (argc - optind < set->arguments) {
+		fprintf(stderr, "%s: an argument is missing; try %s --help\n", argv[0], argv[0]);
 		return CMD_USAGE;
 	}
 	return OPTIONS_GO_ON;

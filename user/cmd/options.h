@@ -50,6 +50,7 @@ struct option_set {
 	const struct option *names; /* values are letters or enum option_value */
 	const char *help;
 	unsigned outputs; /* bits 1 << enum output_format that -o takes */
+	int arguments;    /* that are no options, and must be there: argv[optind] and so on */
 };
 
 enum option_value { /* of options without a letter */

@@ -93,6 +93,8 @@ static void task_done(struct model_task *t)
 {
 	free(t->name);
 	free(t->links);
+	free(t->root_place);
+	model_frame_done(&t->root_at);
 	model_stack_done(&t->stack);
 	model_frame_done(&t->created_by);
 	model_frame_done(&t->entry);

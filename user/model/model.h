@@ -75,7 +75,9 @@ struct model_task {
 	enum strand_verdict verdict; /* of the newest search that spoke about this very park */
 	enum strand_root_kind root_kind;
 	uint64_t root; /* leaked: the task it waits behind, or that has ended with the lock; or 0 */
-	enum strand_leak_why why; /* leaked; UNSAID: the process does not tell */
+	struct model_frame root_at; /* what the linker calls a root in memory; pc 0: unknown */
+	char *root_place;           /* where it lies, if it has no such name; NULL: unknown */
+	enum strand_leak_why why;   /* leaked; UNSAID: the process does not tell */
 	struct model_link *links; /* leaked: its cycle, each task waiting for the next; live: the */
 	size_t link_count;        /* chain from the root to what it waits on */
 	uint64_t retained;        /* bytes kept because it is leaked; of all tasks each byte once */

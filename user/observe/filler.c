@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "observe/census.h"
+#include "observe/places.h"
 #include "observe/stacks.h"
 
 /* A snapshot reads so many stacks of a process; later tasks get the stack of their site. */
@@ -86,14 +87,31 @@ static bool read_stacks(struct filler *f, const struct collected_task *tasks, si
 
 /* ---- every task --------------------------------------------------------------- */
 
+/* What has no name lies in some mapping: that is looked up if few processes are asked for. */
+static int name_root(struct filler *f, struct model_task *t)
+{
+	int error;
+
+	if (t->root_kind != STRAND_ROOT_MEMORY || !f->o->options.stacks)
+		return 0;
+	error = naming_frame(&f->w->naming, t->root, false, &t->root_at);
+	if (!error && !t->root_at.function && f->o->options.scope.pid)
+		t->root_place = places_name(f->w->target->proc_fd, t->root);
+	return error;
+}
+
 static int judge(struct filler *f, const struct collected_task *from, const struct site *site,
 		 struct model_task *t)
 {
+	int error;
 	const struct search_verdict *v = search_find(&f->w->search, from);
 
 	t->suspect_rules =
 		census_judge(&f->o->options.suspects, site, v, &from->task, f->now_ns, &t->state);
-	return v ? search_explain(&f->w->search, v, t) : 0;
+	if (!v)
+		return 0;
+	error = search_explain(&f->w->search, v, t);
+	return error ? error : name_root(f, t);
 }
 
 static int add_task(struct filler *f, const struct collected_task *from,

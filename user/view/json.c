@@ -126,6 +126,8 @@ static void write_root(struct json_writer *w, const struct model_task *t)
 		json_write_address(w, "value", t->root);
 	else
 		json_write_id(w, "value", t->root);
+	json_write_string(w, "symbol", t->root_at.function);
+	json_write_string(w, "place", t->root_at.function ? t->root_at.module : t->root_place);
 	json_end_object(w);
 }
 
