@@ -3,8 +3,8 @@
  * Workers with nothing to run.
  *
  * To sleep and be woken takes a thread 5 to 25 us and two system calls, so a worker looks for
- * work a moment before it sleeps: as long as it has paid off lately, at most about that time.
- * Where it never does, as on a machine whose processors are all busy, it costs less than 1 us.
+ * work a moment before it sleeps, about that time, as long as this pays off. Where it never
+ * does, as on a machine whose processors are all busy, it costs 1 us of 10.
  * With one worker there is nobody to wait for but threads and timers: it sleeps at once.
  *
  * Invariants:
@@ -28,14 +28,17 @@
 #include "strand/seed.h"
 
 /* Looks with a pause each, 20 to 50 ns. The first are few, and others do not learn of them. */
-#define LOOKS_FIRST 16
-#define LOOKS_MAX   1024
+#define LOOKS_FIRST   16
+#define LOOKS_MAX     512
 
-/* Of so many times that a worker is idle, one has a long look. */
-#define LONG_LOOK   16
+/* More than LOOKS_MAX take. */
+#define LOOK_TIME_MAX (30 * STRAND_MICROSECOND)
+
+/* Where it does not pay off, one idle time of so many has a long look all the same. */
+#define LONG_LOOK     32
 
 /* With a seed: a step of time while it waits for something outside. */
-#define SEEDED_STEP (1 * STRAND_MILLISECOND)
+#define SEEDED_STEP   (1 * STRAND_MILLISECOND)
 
 /* ---- waking --------------------------------------------------------------------- */
 
@@ -107,22 +110,25 @@ static bool look_in_turn(struct worker *w, unsigned times)
 
 /*
  * Two workers that answer each other either both look, and find an answer within 1 us, or both
- * sleep, and then no short look ever pays off: so now and then one is long.
+ * sleep, and then no short look ever pays off: so now and then one is long. A look that took
+ * longer than its pauses has not paid off, whatever it has found: the processor was another
+ * thread's meanwhile, perhaps of just the worker that the answer came from.
  */
 bool idle_look(struct worker *w)
 {
+	strand_time start;
+	bool found;
+
 	if (w->rt->worker_count == 1 || w->poller.waiting)
 		return false;
 	if (look(w, LOOKS_FIRST))
 		return true;
-	if (++w->idles % LONG_LOOK == 0)
-		w->looks = LOOKS_MAX;
-	if (w->looks && look_in_turn(w, w->looks)) {
-		w->looks = LOOKS_MAX;
-		return true;
-	}
-	w->looks /= 2;
-	return false;
+	if (!w->look_pays && ++w->idles % LONG_LOOK != 0)
+		return false;
+	start = strand_now();
+	found = look_in_turn(w, LOOKS_MAX);
+	w->look_pays = found && strand_now() - start < LOOK_TIME_MAX;
+	return found;
 }
 
 void idle_pass_on(struct worker *w)

@@ -31,7 +31,7 @@ struct worker {
 	uint64_t steals, remote_wakes;
 	unsigned next_streak;
 	unsigned idles;          /* that took more than a few looks */
-	unsigned looks;          /* for work before it sleeps: many if they have paid off lately */
+	bool look_pays;          /* to look for work before it sleeps: so did the last time */
 	bool looked_last;        /* it found work while no other worker was looking */
 	_Atomic uint32_t turn;   /* of the next task that is queued */
 	struct task *current;    /* NULL in the loop */
