@@ -250,24 +250,6 @@ static void test_a_task_is_copied_with_bounds(void **state)
 	model_done(&m);
 }
 
-static void test_losses_come_from_the_account(void **state)
-{
-	struct collect_maps *maps = maps_of(state);
-	struct collected_slice slice, none = {0};
-	struct model_losses losses;
-	struct collected c;
-
-	add_account(maps, 5, 1, 50);
-	assert_int_equal(collect_read(maps, &c), 0);
-	slice = collect_slice(&c, 5, 50);
-	losses = collect_losses(&slice);
-	assert_int_equal(losses.map_full, 5);
-	assert_int_equal(losses.bad_record, 4);
-	losses = collect_losses(&none);
-	assert_int_equal(losses.map_full + losses.bad_record, 0);
-	collect_done(&c);
-}
-
 static void test_counters_of_all_cpus_are_added(void **state)
 {
 	struct collect_maps *maps = maps_of(state);
@@ -312,7 +294,6 @@ int main(void)
 		WITH_MAPS(test_another_start_time_is_another_process),
 		WITH_MAPS(test_an_earlier_instance_is_hidden_and_purged),
 		cmocka_unit_test(test_a_task_is_copied_with_bounds),
-		WITH_MAPS(test_losses_come_from_the_account),
 		WITH_MAPS(test_counters_of_all_cpus_are_added),
 		WITH_MAPS(test_still_waiting_means_the_same_park),
 	};

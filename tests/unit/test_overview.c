@@ -214,6 +214,39 @@ static void test_suspects_are_shown_apart(void **state)
 	assert_int_equal(p->tasks[1].suspect_rules, MODEL_SUSPECT_CROWD);
 }
 
+/* A map that was too small for a moment: all is announced again, and then nothing is missing. */
+static void test_losses_heal(void **state)
+{
+	struct observer_options options = {.threshold_ns = 10000000, .waiting_quota = 50};
+	struct fixture *f = *state;
+	const struct model_process *p;
+	int64_t give_up;
+	char *error = NULL;
+	char command[32];
+
+	if (geteuid())
+		skip();
+	f->fake = fake_start(NULL);
+	options.scope.pid = f->fake.pid;
+	assert_int_equal(observer_new(&options, &f->o, &error), 0);
+	fake_tell(&f->fake, "wait-hello"); /* or it would announce, and lose, once more */
+	fake_tell(&f->fake, "crowd 60");
+	p = look(f);
+	assert_int_equal(p->counts.tasks[MODEL_WAITING], 50);
+	assert_int_equal(p->losses.map_full, 10);
+	assert_false(model_process_complete(p));
+	for (unsigned id = 1000; id < 1020; id++) {
+		snprintf(command, sizeof(command), "unpark %u 1", id);
+		fake_tell(&f->fake, command);
+	}
+	give_up = observe_now_ns() + PATIENCE;
+	while (look(f)->losses.map_full && observe_now_ns() < give_up)
+		assert_int_equal(observer_run(f->o, observe_now_ns() + SECOND / 10), 0);
+	p = look(f);
+	assert_int_equal(p->losses.map_full, 0);
+	assert_int_equal(p->counts.tasks[MODEL_WAITING], 40);
+}
+
 /* Every task and the overview say the same. */
 static void test_the_snapshot_counts_the_same(void **state)
 {
@@ -248,6 +281,7 @@ int main(void)
 		OBSERVED(test_a_leak_that_ends_is_retracted),
 		OBSERVED(test_suspects_are_shown_apart),
 		OBSERVED(test_the_snapshot_counts_the_same),
+		OBSERVED(test_losses_heal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

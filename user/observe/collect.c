@@ -456,17 +456,6 @@ struct collected_slice collect_slice(const struct collected *c, pid_t pid, uint6
 	return slice;
 }
 
-struct model_losses collect_losses(const struct collected_slice *slice)
-{
-	struct model_losses losses = {0};
-
-	if (!slice->account)
-		return losses;
-	losses.map_full = slice->account->map_full + slice->account->over_quota;
-	losses.bad_record = slice->account->bad_record;
-	return losses;
-}
-
 int collect_add_task(const struct collected_task *from, struct model_process *p,
 		     struct model_task **ret_task)
 {

@@ -52,9 +52,6 @@ struct collected_slice {
 /* @start_ticks as in /proc/PID/stat */
 struct collected_slice collect_slice(const struct collected *c, pid_t pid, uint64_t start_ticks);
 
-/* What a process's records lost. */
-struct model_losses collect_losses(const struct collected_slice *slice);
-
 /* Add one task to a process of the model, without its stack. Returns 0 or -ENOMEM. */
 int collect_add_task(const struct collected_task *from, struct model_process *p,
 		     struct model_task **ret_task);

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
 #include "observe/census.h"
 #include "observe/control.h"
 #include "observe/watch.h"
@@ -25,6 +26,7 @@
 #define MILLISECOND_NS      1000000LL
 #define FULL_SCAN_PERIOD_NS (5 * SECOND_NS) /* finds a dlopen of the runtime */
 #define FULL_SCAN_SHARE     500 /* on a machine with many processes it is rarer: 0.2 % of a core */
+#define HEALING_PERIOD_NS   (2 * SECOND_NS)
 #define HELLO_DELAY_NS      (100 * MILLISECOND_NS)
 #define HELLO_DELAY_MAX_NS  (60 * SECOND_NS)
 
@@ -283,6 +285,23 @@ static void run_greetings(struct observer *o, int64_t now)
 	}
 }
 
+/* A greeting more costs the process one announcement of what it has parked. */
+static void run_healing(struct observer *o, int64_t now)
+{
+	for (size_t i = 0; i < o->watch_count; i++) {
+		struct watch *w = o->watches[i];
+		uint32_t tgid = (uint32_t)w->target->pid;
+		struct process_account account;
+
+		if (bpf_map_lookup_elem(o->maps.processes, &tgid, &account) ||
+		    healing_look(&w->healing, &account, now) != HEALING_GREET)
+			continue;
+		w->hello_delay_ns = HELLO_DELAY_NS;
+		greet(o, w);
+	}
+	o->healing_due_ns = now + HEALING_PERIOD_NS;
+}
+
 static void plan_full_scan(struct observer *o, int64_t cost_ns)
 {
 	int64_t pause = FULL_SCAN_SHARE * cost_ns;
@@ -303,6 +322,8 @@ static void run_due(struct observer *o)
 		plan_full_scan(o, observe_now_ns() - now);
 	}
 	run_greetings(o, now);
+	if (o->healing_due_ns <= now)
+		run_healing(o, now);
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -508,7 +529,8 @@ static int check_pid_namespace(char **ret_error)
 
 static int start(struct observer *o, char **ret_error)
 {
-	const struct attach_options attach = {.only_pid = o->options.scope.pid};
+	const struct attach_options attach = {.only_pid = o->options.scope.pid,
+					      .waiting_quota = o->options.waiting_quota};
 	const struct collect_callbacks callbacks = {
 		.context = o,
 		.exec = plan_rescan,

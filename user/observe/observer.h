@@ -24,6 +24,7 @@ struct observer_options {
 	int64_t threshold_ns; /* parks are announced at this age */
 	struct scope scope;   /* others are neither attached nor shown; zeroed: every process */
 	struct suspect_rules suspects; /* zeroed: nothing is suspected */
+	uint64_t waiting_quota;        /* of one process, 0: half of the room for all */
 	bool stacks;                   /* read and symbolise stacks in snapshots */
 };
 

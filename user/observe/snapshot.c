@@ -70,7 +70,8 @@ static int fill_process(struct filler *f)
 		p->abi_minor = t->binary->image.abi_minor;
 		p->is_static = !t->binary->image.is_shared_library;
 	}
-	p->losses = collect_losses(&f->slice);
+	if (f->slice.account)
+		p->losses = healing_losses(&f->w->healing, f->slice.account);
 	fill_status(f);
 	return search_copy_result(&f->w->search, &p->search);
 }

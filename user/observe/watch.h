@@ -7,6 +7,7 @@
 
 #include "observe/attach.h"
 #include "observe/collect.h"
+#include "observe/healing.h"
 #include "observe/naming.h"
 #include "observe/observer.h"
 #include "observe/search.h"
@@ -25,6 +26,7 @@ struct watch {
 	bool stacks_hang; /* its memory did not answer: it is not read again */
 	struct search search;
 	bool searched; /* a search has ended since the last census */
+	struct healing healing;
 	struct naming naming;
 	struct site_table sites;
 	struct model_past *pasts; /* of its sites, sorted by fingerprint */
@@ -60,6 +62,7 @@ struct observer {
 	struct rescan rescans[RESCANS_MAX];
 	size_t rescan_count;
 	int64_t full_scan_due_ns;
+	int64_t healing_due_ns; /* when to look for losses again */
 	bool purge_wanted;      /* a process with entries has gone */
 	bool census_wanted;     /* there are verdicts that no census has counted */
 	int64_t census_due_ns;  /* not before, unless it is wanted */
