@@ -22,6 +22,7 @@ static const char help[] =
 	"  check      run a program or a test suite, and fail if tasks leak in it\n"
 	"  check-nagios  search, and answer as a monitoring plugin\n"
 	"  daemon     observe for good, and answer over HTTP\n"
+	"  doctor     what can be observed here, and what to do about what cannot\n"
 	"\n"
 	"Options:\n"
 	"  --help     this text; stranded COMMAND --help tells of one command\n"
@@ -48,6 +49,7 @@ static const struct command commands[] = {
 	{"check-nagios", "stranded check-nagios", cmd_check_nagios},
 	{"daemon", "stranded daemon", cmd_daemon},
 	{"explain", "stranded explain", cmd_explain},
+	{"doctor", "stranded doctor", cmd_doctor},
 };
 
 static int run_command(int argc, char **argv)
