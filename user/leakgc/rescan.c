@@ -251,6 +251,7 @@ int leakgc_rescan_rounds(struct leakgc_session *s, struct leakgc_state *state, u
 		return leakgc_out_of_memory(state);
 	f->state = state;
 	f->count = 0;
+	state->may_give_up = false; /* what is looked for here has been looked for before */
 	r = leakgc_scan_again(state, leakgc_state_stride(state));
 	for (int i = 0; r == 0 && i < ROUNDS_MAX && state->w->candidates_open; i++) {
 		r = round_of(s, f, &bytes);
@@ -426,6 +427,7 @@ int leakgc_rescan_finish(struct leakgc_session *s, struct leakgc_state *state,
 
 	state->yield_after_ns = INT64_MAX; /* the world waits */
 	state->stopped = true;
+	state->may_give_up = false;
 	if (!e)
 		return leakgc_out_of_memory(state);
 	e->s = s;

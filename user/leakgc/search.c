@@ -189,6 +189,8 @@ void leakgc_state_report(struct leakgc_state *s, int r, struct leakgc_findings *
 {
 	if (r == 0)
 		write_verdicts(s, f, room);
+	else if (!s->cause) /* never: but a search that was cut short must not look complete */
+		leakgc_stop_because(s, STRAND_CAUSE_SYSTEM, (uint64_t)-r);
 	if (s->cause) {
 		f->leaked = 0;
 		f->verdict_count = 0;
