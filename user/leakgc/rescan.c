@@ -242,7 +242,6 @@ static int round_of(struct leakgc_session *s, struct fringes *f, uint64_t *ret_b
 
 int leakgc_rescan_rounds(struct leakgc_session *s, struct leakgc_state *state, uint64_t *ret_bytes)
 {
-	uintptr_t mark = s->world.arena.next;
 	struct fringes *f = leakgc_arena_take(&s->world.arena, sizeof(*f));
 	uint64_t before = UINT64_MAX, bytes = 0;
 	int r;
@@ -260,8 +259,6 @@ int leakgc_rescan_rounds(struct leakgc_session *s, struct leakgc_state *state, u
 		before = bytes;
 	}
 	*ret_bytes = bytes;
-	state->again = false;
-	s->world.arena.next = mark;
 	return r;
 }
 
@@ -403,7 +400,8 @@ static int scan_changes(struct ending *e)
 {
 	struct leakgc_state *state = e->state;
 	struct leakgc_world *w = state->w;
-	int r = leakgc_scan_again(state, leakgc_state_stride(state));
+	/* The targets are those of the rounds: to gather them here would take longer than all else. */
+	int r = leakgc_scan_outside(state);
 
 	for (size_t i = 0; r == 0 && i < w->root_count; i++)
 		r = scan_root(e, w->roots[i].lo, w->roots[i].hi);

@@ -14,7 +14,7 @@ enum strand_search_cause leakgc_rescan_track(struct leakgc_session *s, uint64_t 
 
 /*
  * leakgc_rescan_rounds - look at what was written meanwhile, again and again while it gets less.
- * All threads run. @ret_bytes: looked at in the last round. Returns 0 or -ECANCELED.
+ * All threads run. Comes before leakgc_rescan_finish(). @ret_bytes: looked at in the last round. Returns 0 or -ECANCELED.
  */
 int leakgc_rescan_rounds(struct leakgc_session *s, struct leakgc_state *state, uint64_t *ret_bytes);
 

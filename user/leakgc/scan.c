@@ -551,8 +551,7 @@ static int scan_region(struct leakgc_state *s, const struct leakgc_scan_region *
 	return check_time(s);
 }
 
-/* Nothing of it is there before the world has stood still. */
-static int scan_outside(struct leakgc_state *s)
+int leakgc_scan_outside(struct leakgc_state *s)
 {
 	int r = scan_kernel_words(s);
 
@@ -567,7 +566,7 @@ static int scan_outside(struct leakgc_state *s)
 static int scan_all(struct leakgc_state *s)
 {
 	struct run pending = {0, 0};
-	int r = scan_outside(s);
+	int r = leakgc_scan_outside(s);
 
 	for (size_t i = 0; i < s->region_count && s->w->candidates_open && r == 0; i++)
 		r = scan_region(s, &s->regions[i], &pending);
@@ -614,12 +613,9 @@ int leakgc_scan_pass(struct leakgc_state *s, size_t stride)
 
 int leakgc_scan_again(struct leakgc_state *s, size_t stride)
 {
-	int r;
-
 	s->stride = stride;
 	s->again = true;
-	r = build_targets(s);
-	return r < 0 ? r : scan_outside(s);
+	return build_targets(s);
 }
 
 int leakgc_scan_root(struct leakgc_state *s, const unsigned char *bytes, uintptr_t lo, uintptr_t hi)

@@ -106,11 +106,13 @@ int leakgc_connect(struct leakgc_state *s, uint32_t from, uint32_t to);
 int leakgc_scan_pass(struct leakgc_state *s, size_t stride);
 
 /*
- * leakgc_scan_again - look once more for everything that is not LIVE.
- * Begins with registers, the kernel's words and copies; the caller goes on with what was
- * written. Returns 0 or -ECANCELED.
+ * leakgc_scan_again - from now on, look once more for everything that is not LIVE.
+ * The caller says where. Returns 0 or -ECANCELED.
  */
 int leakgc_scan_again(struct leakgc_state *s, size_t stride);
+
+/* Registers, the kernel's words, and copies: there are none before the world has stood still. */
+int leakgc_scan_outside(struct leakgc_state *s);
 
 /* Scan memory [lo, hi), all of which holds data. */
 int leakgc_scan_memory(struct leakgc_state *s, uintptr_t lo, uintptr_t hi);
