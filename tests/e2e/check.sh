@@ -73,6 +73,12 @@ test_own_failure_is_passed_on() {
 	check 127 "$scratch/no_such_program"
 }
 
+test_exit() { # WHERE
+	check 1 -- "$build/tests/e2e/exits" "$1"
+	assert_match 'where it waits' 'exits\.c:[0-9]+: leak: 1 task waits for ever \(chan receive\) in wait_for_nobody$' \
+		"$(<"$scratch/err")"
+}
+
 test_nothing_to_check() {
 	check 3 true
 	assert_match 'stderr' '^stranded: nothing to check: ' "$(<"$scratch/err")"
@@ -153,6 +159,8 @@ run_test 'check: a global keeps it alive' test_clean e_global
 run_test 'check: by an ordinary user' test_ordinary_user
 run_test 'check: a test suite in both colours' test_suite
 run_test 'check: the own failure of the command' test_own_failure_is_passed_on
+run_test 'check: exit() in a task' test_exit task
+run_test 'check: exit() in a thread' test_exit thread
 run_test 'check: no program to search' test_nothing_to_check
 run_test 'check: baseline' test_baseline
 run_test 'check: functions to ignore' test_ignore

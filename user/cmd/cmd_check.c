@@ -17,7 +17,7 @@
 static const char help[] =
 	"Usage: stranded check [OPTION...] [--] COMMAND [ARGUMENT...]\n"
 	"Runs the command. Each program in it that uses libstrand searches itself for leaked\n"
-	"tasks when its main task has returned. Needs no root.\n"
+	"tasks when its main task has returned, or when it calls exit(). Needs no root.\n"
 	"\n"
 	"      --fail-on new      fail if there is a leak that is not in the baseline (default)\n"
 	"      --fail-on any      fail if there is one at all\n"
@@ -233,8 +233,7 @@ static void say_outcome(const struct outcome *o, const struct findings *f)
 {
 	if (!o->searched && !o->unsearched) {
 		fputs("stranded: nothing to check: no program that uses libstrand returned from "
-		      "its main task; one that calls exit() in a task or is killed does not "
-		      "report\n",
+		      "its main task or called exit(); one that is killed does not report\n",
 		      stderr);
 		return;
 	}

@@ -24,6 +24,9 @@ void leaks_search(struct runtime *rt, const struct leakgc_limits *limits,
 /* Search as commanded, make the report and fire scan_done. On the control thread. */
 void leaks_scan(struct runtime *rt, const struct strand_command *command);
 
+/* Before main's function is called: STRAND_LEAKS=report:PATH is about a program that exits, too. */
+void leaks_before_main(void);
+
 /*
  * When main's function has returned: what STRAND_LEAKS asks for. Returns the result, or the
  * wanted status if it was 0 and there are leaks.

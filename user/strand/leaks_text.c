@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Leaked tasks as text, in the form of Go's goroutine dumps; and STRAND_LEAKS=exit. */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <strand.h>
@@ -11,6 +13,7 @@
 #include "strand/leaks_send.h"
 #include "strand/leaks_write.h"
 #include "strand/line.h"
+#include "strand/runtime.h"
 
 /*
  * Before the search at exit, so that tasks that are just about to end do: a leak is proved at
@@ -143,6 +146,49 @@ static int wanted_status(const char *setting)
 	return status ? (int)strtol(status + strlen("status="), NULL, 10) : 1;
 }
 
+/* The path that STRAND_LEAKS=report:PATH names, NULL: it does not. */
+static const char *report_path(void)
+{
+	const char *setting = getenv("STRAND_LEAKS");
+
+	if (!setting || strncmp(setting, REPORT_TO, strlen(REPORT_TO)) != 0)
+		return NULL;
+	return setting + strlen(REPORT_TO);
+}
+
+static atomic_bool reported; /* of the runtime that runs */
+
+static void report(const char *path)
+{
+	if (atomic_exchange(&reported, true))
+		return;
+	strand_sleep(strand_now() + SETTLE_TIME);
+	leaks_send(path);
+}
+
+/* A task, or a plain thread, has called exit(): no main task will return any more. */
+static void report_at_exit(void)
+{
+	const char *path = report_path();
+
+	if (path && runtime_get())
+		report(path);
+}
+
+static void register_report(void)
+{
+	atexit(report_at_exit);
+}
+
+void leaks_before_main(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	atomic_store(&reported, false);
+	if (report_path())
+		pthread_once(&once, register_report);
+}
+
 int leaks_at_exit(int result)
 {
 	const char *setting = getenv("STRAND_LEAKS");
@@ -151,9 +197,8 @@ int leaks_at_exit(int result)
 
 	if (!setting)
 		return result;
-	if (!strncmp(setting, REPORT_TO, strlen(REPORT_TO))) {
-		strand_sleep(strand_now() + SETTLE_TIME);
-		leaks_send(setting + strlen(REPORT_TO));
+	if (report_path()) {
+		report(report_path());
 		return result;
 	}
 	if (strncmp(setting, "exit", 4) != 0)

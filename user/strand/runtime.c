@@ -124,6 +124,7 @@ static void main_task(void *runtime)
 	void *arg = rt->main_call->arg;
 
 	rt->main_call->arg = NULL;
+	leaks_before_main();
 	rt->main_result = leaks_at_exit(rt->main_call->fn(arg));
 	stop(rt);
 }
