@@ -115,6 +115,29 @@ static void losses_are_told(void **state)
 	model_done(&m);
 }
 
+static void a_wrong_proof_is_an_alarm(void **state)
+{
+	struct model_process *p;
+	struct model_past *past;
+	struct model m;
+
+	(void)state;
+	model_init(&m);
+	p = add_process(&m, 7, "foo");
+	assert_int_equal(model_add_past(p, &past), 0);
+	check(&m, "");
+	past->retracted = 1;
+	check(&m,
+	      "stranded: 7 (foo): 1 task was proved leaked and woken all the same: if "
+	      "the program has not cancelled it itself, the proof was wrong; please report it\n");
+	assert_int_equal(model_add_past(p, &past), 0);
+	past->retracted = UINT64_MAX;
+	check(&m, "stranded: 7 (foo): 18446744073709551615 tasks were proved leaked and "
+		  "woken all the same: if the program has not cancelled them itself, the proof was "
+		  "wrong; please report it\n");
+	model_done(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,6 +145,7 @@ int main(void)
 		cmocka_unit_test(one_line_for_each_process),
 		cmocka_unit_test(searches_without_proof),
 		cmocka_unit_test(losses_are_told),
+		cmocka_unit_test(a_wrong_proof_is_an_alarm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,23 @@ static void say_losses(struct listing *l, const struct model_process *p,
 	}
 }
 
+/* A proof that was none, or a task that its own program has cancelled: either has to be known. */
+static void say_retracted(struct listing *l, const struct model_process *p)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < p->past_count; i++)
+		if (__builtin_add_overflow(count, p->pasts[i].retracted, &count))
+			count = UINT64_MAX;
+	if (!count)
+		return;
+	begin_line(l, p);
+	fprintf(l->out,
+		"%" PRIu64 " %s proved leaked and woken all the same: if the program has not "
+		"cancelled %s itself, the proof was wrong; please report it\n",
+		count, count == 1 ? "task was" : "tasks were", count == 1 ? "it" : "them");
+}
+
 size_t view_messages(FILE *out, const struct model *m, const struct view_style *style)
 {
 	struct listing l = {.out = out, .utf8 = style->utf8};
@@ -122,6 +139,7 @@ size_t view_messages(FILE *out, const struct model *m, const struct view_style *
 		say_status(&l, &m->processes[i]);
 		say_search(&l, &m->processes[i]);
 		say_losses(&l, &m->processes[i], &m->processes[i].losses);
+		say_retracted(&l, &m->processes[i]);
 	}
 	say_losses(&l, NULL, &m->losses);
 	return l.lines;
