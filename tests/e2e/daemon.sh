@@ -56,6 +56,8 @@ test_documents() {
 		"$(get "/pid/$key/debug/pprof/goroutineleak?debug=1")"
 	get "/pid/$key/debug/pprof/goroutineleak" | gzip -t || fail 'the profile is not gzipped'
 	[ "$(get "/pid/$key/debug/pprof/threadcreate" | wc -c)" -gt 0 ] || fail 'an empty profile is no profile'
+	assert_match 'news' "^stranded: $pid \(a_sender\): 1 leaked task: chan send in ask_backend" \
+		"$(<"$scratch/daemon.err")"
 	assert_equal 'targets without a port' 0 "$(get /v1/targets | jq length)"
 }
 
@@ -227,6 +229,27 @@ test_second_daemon() {
 	assert_equal 'the first' 200 "$(status_of /healthz)"
 }
 
+# What the unit gives it: root's number, and six capabilities.
+test_least_capabilities() {
+	local pid
+	need_root
+	example a_sender
+	pid=$REPLY
+	cat >"$scratch/least" <<'EOF'
+#!/bin/sh
+exec setpriv --no-new-privs --inh-caps=-all \
+	--bounding-set=-all,+bpf,+perfmon,+sys_ptrace,+dac_read_search,+setuid,+setgid "$@"
+EOF
+	chmod 755 "$scratch/least"
+	socket=$scratch/stranded.sock
+	background daemon "$scratch/least" "$build/stranded" daemon --socket "$socket" --pid "$pid"
+	daemon=$REPLY
+	wait_for 30 'the process to be searched' has_searched
+	assert_equal 'leaks' 1 "$(get /v1/leaks | jq '.processes[0].tasks | length')"
+	kill "$daemon"
+	wait_for 10 'the daemon to end' none_alive "$daemon"
+}
+
 # The protocol of sd_notify(3), spoken to a socket of our own.
 test_notify() {
 	local pid
@@ -257,6 +280,7 @@ run_test 'daemon: a storm of scrapes' test_storm
 run_test 'daemon: ended by SIGTERM' test_end TERM
 run_test 'daemon: killed' test_end KILL
 run_test 'daemon: its HTTP process' test_http_process
+run_test 'daemon: the least capabilities' test_least_capabilities
 run_test 'daemon: a second one' test_second_daemon
 run_test 'daemon: tells the service manager' test_notify
 run_test 'daemon: 1000 slow clients' test_many_clients

@@ -13,6 +13,7 @@
 #include "cmd/options.h"
 #include "cmd/self.h"
 #include "cmd/session.h"
+#include "serve/news.h"
 #include "serve/notify.h"
 #include "serve/server.h"
 #include "view/escape.h"
@@ -26,6 +27,7 @@
 static const char help[] =
 	"Usage: stranded daemon [OPTION...]\n"
 	"Observes until it is told to end (SIGTERM), and answers over HTTP on a Unix socket.\n"
+	"Leaks that are found are told once on stderr.\n"
 	"\n"
 	"      --socket PATH          instead of " SOCKET_PATH "\n"
 	"      --socket-mode MODE     of the socket, octal (default: 0660). Members of the group\n"
@@ -58,6 +60,8 @@ static const struct option_set option_set = {.letters = "p:u:h", .names = names,
 
 struct daemon {
 	struct session session;
+	struct news news;
+	bool levels; /* stderr is the journal */
 	struct server *server;
 	int64_t next_search_ns, search_interval_ns; /* INT64_MAX: never */
 	int64_t next_watchdog_ns, watchdog_ns;
@@ -73,10 +77,24 @@ static int take_overview(void *context, struct model *ret_model)
 	return observer_overview(((struct daemon *)context)->session.observer, ret_model);
 }
 
+/* New leaks go to stderr. If they cannot be told now, they are the next time. */
+static void tell_news(struct daemon *d)
+{
+	struct model m;
+
+	if (observer_overview(d->session.observer, &m))
+		return;
+	news_write(stderr, &d->news, &m, d->levels);
+	model_done(&m);
+}
+
 /* What comes of it is in the model. */
 static void search_one(void *context, pid_t pid)
 {
-	observer_search(((struct daemon *)context)->session.observer, pid, SEARCH_PATIENCE);
+	struct daemon *d = context;
+
+	observer_search(d->session.observer, pid, SEARCH_PATIENCE);
+	tell_news(d);
 }
 
 static int open_server(struct daemon *d, const struct options *o)
@@ -138,6 +156,7 @@ static int work(struct daemon *d)
 	server_run(d->server);
 	if (d->next_search_ns <= now) {
 		session_search(&d->session);
+		tell_news(d);
 		d->next_search_ns = session_now() + d->search_interval_ns;
 	}
 	if (d->next_watchdog_ns <= now) {
@@ -197,5 +216,6 @@ int cmd_daemon(int argc, char **argv)
 	if (status != OPTIONS_GO_ON)
 		return status;
 	ignore_hangups();
+	d.levels = getenv("JOURNAL_STREAM") != NULL;
 	return run(&d, &o);
 }

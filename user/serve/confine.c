@@ -15,6 +15,7 @@
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NOBODY     65534
@@ -113,6 +115,7 @@ void confine_inherit(const char *name, const int *keep, size_t count)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGTERM, SIG_DFL);
+	signal(SIGALRM, SIG_DFL);
 	signal(SIGINT, SIG_IGN); /* of the terminal; the end of the server is the end of this */
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
@@ -171,8 +174,6 @@ static int limit_resources(const struct confinement *c)
 		error = limit(RLIMIT_CORE, 0);
 	if (!error)
 		error = limit(RLIMIT_NPROC, 0);
-	if (!error && c->cpu_seconds)
-		error = limit(RLIMIT_CPU, c->cpu_seconds);
 #ifndef HAS_SHADOW_MEMORY
 	if (!error && c->memory_max)
 		error = limit(RLIMIT_AS, c->memory_max);
@@ -227,10 +228,21 @@ static int filter_calls(void)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
 }
 
+void confine_end(pid_t pid, int pidfd)
+{
+	struct pollfd end = {.fd = pidfd, .events = POLLIN};
+
+	kill(pid, SIGKILL); /* if we may */
+	while (poll(&end, 1, 1000) < 0 && errno == EINTR)
+		;
+	waitpid(pid, NULL, WNOHANG);
+}
+
 int confine_enter(const struct confinement *c)
 {
 	int error = limit_resources(c);
 
+	alarm(c->life_seconds); /* the filter leaves it no way to ask for more */
 	if (!error)
 		error = drop_identity(c);
 	/* After the change of identity, which clears it. */

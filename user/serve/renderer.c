@@ -93,11 +93,8 @@ int renderer_finish(struct renderer *r)
 	return document;
 }
 
-/* It sleeps in no file system that could keep it from dying, so this does not wait long. */
 void renderer_cancel(struct renderer *r)
 {
-	kill(r->pid, SIGKILL);
-	while (waitpid(r->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	confine_end(r->pid, r->pidfd);
 	forget(r);
 }

@@ -33,7 +33,7 @@ int renderer_start(const struct model *m, const struct openmetrics_self *self,
  */
 int renderer_finish(struct renderer *r);
 
-/* Kill it. */
+/* Have it end and forget it: see confine_end(). */
 void renderer_cancel(struct renderer *r);
 
 #endif

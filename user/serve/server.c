@@ -39,7 +39,7 @@
 enum { WATCH_FRONT = RENDERERS_MAX, WATCH_SOCKET, WATCH_COUNT }; /* before: the renderers */
 
 struct job {
-	uint64_t id;
+	uint64_t id;              /* 0: nobody waits for it any more */
 	struct renderer renderer; /* pid 0: free */
 	int64_t deadline_ns;
 };
@@ -125,17 +125,15 @@ static int start_front(struct server *s)
 	return error;
 }
 
+/* It ends by itself when its socket is closed. */
 static void end_front(struct server *s)
 {
-	if (s->front > 0) {
-		kill(s->front, SIGKILL);
-		while (waitpid(s->front, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	if (s->front_pidfd >= 0)
-		close(s->front_pidfd);
 	if (s->front_socket >= 0)
 		close(s->front_socket);
+	if (s->front > 0)
+		confine_end(s->front, s->front_pidfd);
+	if (s->front_pidfd >= 0)
+		close(s->front_pidfd);
 	s->front = 0;
 	s->front_pidfd = s->front_socket = -1;
 }
@@ -237,7 +235,10 @@ static void finish_job(struct server *s, struct job *job)
 {
 	int document = renderer_finish(&job->renderer);
 
-	if (document >= 0) {
+	if (!job->id) {
+		if (document >= 0)
+			close(document);
+	} else if (document >= 0) {
 		reply(s, job->id, 200, "", document);
 		close(document);
 	} else if (document == -ESRCH) {
@@ -249,6 +250,7 @@ static void finish_job(struct server *s, struct job *job)
 	}
 }
 
+/* It keeps its slot until it has ended, which it does soon by itself. */
 static void expire_jobs(struct server *s)
 {
 	int64_t now = now_ns();
@@ -256,10 +258,11 @@ static void expire_jobs(struct server *s)
 	for (size_t i = 0; i < RENDERERS_MAX; i++) {
 		struct job *job = &s->jobs[i];
 
-		if (!job->renderer.pid || job->deadline_ns > now)
+		if (!job->renderer.pid || !job->id || job->deadline_ns > now)
 			continue;
-		renderer_cancel(&job->renderer);
+		kill(job->renderer.pid, SIGKILL); /* if we may */
 		reply(s, job->id, 503, "the document was not ready in time", -1);
+		job->id = 0;
 	}
 }
 
@@ -359,7 +362,7 @@ int64_t server_due_ns(const struct server *s)
 	int64_t due = s->front_due_ns;
 
 	for (size_t i = 0; i < RENDERERS_MAX; i++)
-		if (s->jobs[i].renderer.pid && s->jobs[i].deadline_ns < due)
+		if (s->jobs[i].renderer.pid && s->jobs[i].id && s->jobs[i].deadline_ns < due)
 			due = s->jobs[i].deadline_ns;
 	for (size_t i = 0; i < MODELS; i++)
 		if (s->models[i].taken_ns && s->models[i].taken_ns + MODEL_KEPT_NS < due)
@@ -440,7 +443,7 @@ static void build_walls(struct server *s)
 	s->front_walls.memory_max = FRONT_MEMORY_MAX;
 	s->renderer_walls.descriptors_max = 16;
 	s->renderer_walls.file_max = DOCUMENT_MAX;
-	s->renderer_walls.cpu_seconds = 2 * RENDER_NS / SECOND;
+	s->renderer_walls.life_seconds = 2 * RENDER_NS / SECOND;
 }
 
 int server_new(const struct server_options *options, struct server **ret_server, char **ret_error)
