@@ -75,7 +75,7 @@ stranded_obj := $(stranded_src:%.c=$(BUILD)/%.o)
 stranded_a := $(BUILD)/libstranded.a# all but main, for the tests
 bpf_src := $(sort $(wildcard bpf/*.bpf.c))
 skeletons := $(bpf_src:bpf/%.bpf.c=$(BUILD)/gen/%.skel.h)
-stranded_libs := -lbpf -ldw -lelf -lz -lmicrohttpd
+stranded_libs := -lbpf -ldw -lelf -lz -lmicrohttpd -lncursesw -ltinfo -lpthread
 
 # ---- tests -------------------------------------------------------------------
 unit_src := $(sort $(wildcard tests/unit/test_*.c))

@@ -196,6 +196,20 @@ static const char *parse_form(int option, const char *text, struct options *o)
 			       ? "--profile wants goroutineleak, goroutine, block, mutex or "
 				 "threadcreate"
 			       : NULL;
+	case OPTION_SORT:
+		o->sort = text;
+		break;
+	case OPTION_FILTER:
+		o->filter = text;
+		break;
+	case OPTION_FIELDS:
+		o->fields = text;
+		break;
+	case OPTION_BY:
+		o->table_given = true;
+		o->table = row_kind_find(text);
+		return o->table == ROW_KINDS ? "--by wants site, process, task, channel or cycle"
+					     : NULL;
 	case OPTION_DEBUG:
 		return parse_debug(text, &o->debug) ? "--debug wants 0, 1 or 2" : NULL;
 	}
@@ -235,7 +249,8 @@ static int parse_one(const char *command, const struct option_set *set, int opti
 	const char *wanted = NULL;
 
 	switch (option) {
-	case 'b': /* batch is what there is */
+	case 'b':
+		o->batch = true;
 		break;
 	case 'p':
 		wanted = parse_number(text, &o->scope.pid) ? "-p wants a process id" : NULL;
@@ -253,6 +268,7 @@ static int parse_one(const char *command, const struct option_set *set, int opti
 		wanted = parse_count(text, &o->critical) ? "-c wants a number from 1" : NULL;
 		break;
 	case 'd':
+		o->delay_given = true;
 		wanted = parse_seconds(text, 0.1, &o->delay_ns)
 				 ? "-d wants seconds from 0.1 to 86400"
 				 : NULL;

@@ -12,6 +12,7 @@
 #include "serve/listen.h"
 #include "view/group.h"
 #include "view/profile.h"
+#include "view/row.h"
 
 enum output_format {
 	OUTPUT_JSON,
@@ -33,6 +34,10 @@ struct options {
 	enum profile_kind profile;
 	unsigned debug; /* of a profile: 0 binary, 1 and 2 text */
 	enum colour_choice colour;
+	bool batch;
+	const char *sort, *filter, *fields; /* of a table; NULL: as usual */
+	enum row_kind table;                /* what it has rows of */
+	bool table_given, delay_given;
 	bool search;                /* for leaks, at all */
 	unsigned warning, critical; /* leaked tasks */
 	unsigned iterations;        /* 0: without end */
@@ -67,6 +72,10 @@ enum option_value { /* of options without a letter */
 		    OPTION_SOCKET,
 		    OPTION_SOCKET_MODE,
 		    OPTION_LISTEN,
+		    OPTION_SORT,
+		    OPTION_FILTER,
+		    OPTION_FIELDS,
+		    OPTION_BY,
 };
 
 #define OPTIONS_GO_ON (-1)

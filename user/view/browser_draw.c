@@ -146,21 +146,6 @@ static size_t total_width(const unsigned *widths)
 	return total;
 }
 
-/* The column that goes first where there is too little room; COLUMNS if only one is left. */
-static unsigned least_needed(const unsigned *widths)
-{
-	unsigned found = COLUMNS, count = 0;
-
-	for (unsigned i = 0; i < COLUMNS; i++) {
-		if (!widths[i])
-			continue;
-		count++;
-		if (found == COLUMNS || column_form(i)->rank >= column_form(found)->rank)
-			found = i;
-	}
-	return count > 1 ? found : COLUMNS;
-}
-
 /* Gives what is left to the columns that can use it, a column of the terminal each in turn. */
 static void widen(unsigned *widths, size_t room)
 {
@@ -181,15 +166,9 @@ static void widen(unsigned *widths, size_t room)
 
 static void lay_out(uint32_t columns, size_t room, unsigned ret_widths[COLUMNS])
 {
+	columns = row_fit_columns(columns, room, GAP);
 	for (unsigned i = 0; i < COLUMNS; i++)
 		ret_widths[i] = columns & UINT32_C(1) << i ? column_form(i)->least : 0;
-	while (total_width(ret_widths) > room) {
-		unsigned victim = least_needed(ret_widths);
-
-		if (victim == COLUMNS)
-			break;
-		ret_widths[victim] = 0;
-	}
 	widen(ret_widths, room);
 }
 

@@ -83,6 +83,35 @@ uint32_t row_columns(enum row_kind kind)
 	return kinds[kind].all;
 }
 
+static size_t least_width(uint32_t columns, size_t gap)
+{
+	size_t width = 0;
+
+	for (unsigned i = 0; i < COLUMNS; i++)
+		if (columns & UINT32_C(1) << i)
+			width += forms[i].least + (width ? gap : 0);
+	return width;
+}
+
+/* The column that people miss least. */
+static uint32_t least_needed(uint32_t columns)
+{
+	unsigned found = COLUMNS;
+
+	for (unsigned i = 0; i < COLUMNS; i++)
+		if (columns & UINT32_C(1) << i &&
+		    (found == COLUMNS || forms[i].rank >= forms[found].rank))
+			found = i;
+	return UINT32_C(1) << found;
+}
+
+uint32_t row_fit_columns(uint32_t columns, size_t room, size_t gap)
+{
+	while (columns & (columns - 1) && least_width(columns, gap) > room)
+		columns &= ~least_needed(columns);
+	return columns;
+}
+
 const char *row_kind_name(enum row_kind kind)
 {
 	return kinds[kind].name;

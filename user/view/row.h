@@ -88,6 +88,8 @@ enum column column_find(const char *name, size_t length);
 uint32_t row_default_columns(enum row_kind kind);
 /* All that mean something for it. */
 uint32_t row_columns(enum row_kind kind);
+/* Those of the columns that fit into so many of a terminal: one at least. */
+uint32_t row_fit_columns(uint32_t columns, size_t room, size_t gap);
 const char *row_kind_name(enum row_kind kind);
 /* ROW_KINDS if there is none of that name. */
 enum row_kind row_kind_find(const char *name);
