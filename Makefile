@@ -277,6 +277,12 @@ install: lib stranded
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/stranded.service
 	install -m 644 packaging/systemd/stranded.sysusers \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/stranded.conf
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -m 644 man/stranded.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 completions/stranded.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/stranded
+	install -m 644 completions/_stranded $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 
 deb:
 	@packaging/make-debs $(BUILD)/packages

@@ -19,7 +19,8 @@ test_files() {
 	local file
 	install_tree
 	for file in bin/stranded include/strand.h include/strand/abi.h lib/libstrand.a \
-		lib/libstrand.so lib/libstrand.so.0 lib/pkgconfig/strand.pc; do
+		lib/libstrand.so lib/libstrand.so.0 lib/pkgconfig/strand.pc share/man/man8/stranded.8 \
+		share/bash-completion/completions/stranded share/zsh/site-functions/_stranded; do
 		[ -e "$scratch/root/usr/$file" ] || fail "/usr/$file is missing"
 	done
 	assert_equal 'what libstrand.so points to' libstrand.so.0 \
@@ -62,7 +63,55 @@ test_user_program() { # LINKING
 		"$(lines_of_service "$scratch/out")"
 }
 
+# What a subcommand takes by its own --help.
+long_options() { # SUBCOMMAND
+	"$build/stranded" "$1" --help | grep -oE '(^| )--[a-z-]+' | tr -d ' ' | sort -u
+}
+
+subcommands() {
+	"$build/stranded" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'
+}
+
+test_manual() {
+	local manual=$root/man/stranded.8 command option
+	command -v mandoc >/dev/null || skip 'needs mandoc'
+	mandoc -Tlint -W warning "$manual" >"$scratch/lint" || fail "mandoc: $(<"$scratch/lint")"
+	mandoc -Tascii "$manual" | sed 's/.\x08//g' >"$scratch/manual"
+	for command in $(subcommands); do
+		grep -qx "${command^^}" "$scratch/manual" || fail "stranded.8 has no section for $command"
+		for option in $(long_options "$command"); do
+			grep -qE -- "$option([^a-z-]|\$)" "$scratch/manual" ||
+				fail "stranded.8 does not tell of $command $option"
+		done
+		[ "$("$build/stranded" "$command" --help | wc -l)" -le 24 ] ||
+			fail "stranded $command --help does not fit a screen"
+	done
+}
+
+# complete WORD...: what bash would offer for the last word.
+complete_bash() {
+	bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _stranded
+		printf "%s\n" "${COMPREPLY[@]}"' - "$root/completions/stranded.bash" stranded "$@"
+}
+
+test_completion() {
+	local command option
+	assert_equal 'a subcommand' snapshot "$(complete_bash sn)"
+	assert_equal 'a format' openmetrics "$(complete_bash snapshot -o openm)"
+	for command in $(subcommands); do
+		grep -q "'$command:" "$root/completions/_stranded" || fail "zsh does not know $command"
+		for option in $(long_options "$command"); do
+			complete_bash "$command" "$option" | grep -qx -- "$option" ||
+				fail "bash does not complete $command $option"
+			[ "$option" = --help ] || grep -q -- "$option" "$root/completions/_stranded" ||
+				fail "zsh does not complete $command $option"
+		done
+	done
+}
+
 run_test 'make install' test_files
+run_test 'the manual tells of every option' test_manual
+run_test 'bash and zsh complete every option' test_completion
 run_test "README's program with the shared library" test_user_program ''
 run_test "README's program with the static library" test_user_program --static
 finish
