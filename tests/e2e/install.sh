@@ -65,11 +65,11 @@ test_user_program() { # LINKING
 
 # What a subcommand takes by its own --help.
 long_options() { # SUBCOMMAND
-	"$build/stranded" "$1" --help | grep -oE '(^| )--[a-z-]+' | tr -d ' ' | sort -u
+	"$build/stranded" "$1" --help | grep -oE '^ +(-[a-z], )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u
 }
 
 subcommands() {
-	"$build/stranded" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'
+	"$build/stranded" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\) .*/\1/p'
 }
 
 test_manual() {

@@ -109,11 +109,11 @@ static int search_if_due(struct feed *f, bool *ret_searched)
 	f->search = false;
 	interval = f->options.search_interval_ns;
 	pthread_mutex_unlock(&f->lock);
-	*ret_searched = asked || session_now() >= f->next_search_ns;
-	if (asked)
-		return search(f, pid);
+	*ret_searched = (asked || session_now() >= f->next_search_ns) && !f->session->replay;
 	if (!*ret_searched)
 		return CMD_OK;
+	if (asked)
+		return search(f, pid);
 	f->next_search_ns = session_now() + interval;
 	return search(f, 0);
 }

@@ -16,6 +16,7 @@ static const char help[] =
 	"  top        a table of the places where tasks wait, again and again\n"
 	"  snapshot   every waiting task at one moment, as JSON or text\n"
 	"  leaks      search for leaks and print the tasks that are proved leaked\n"
+	"  report     one page of HTML: a flame graph, who waits for whom, a table\n"
 	"  watch      what changes, a line each, for log collectors\n"
 	"  record     write what is seen into a file, for top, snapshot and leaks\n"
 	"  explain    why one task can never be woken, or what might still wake it\n"
@@ -43,6 +44,7 @@ static const struct command commands[] = {
 	{"top", "stranded top", cmd_top},
 	{"snapshot", "stranded snapshot", cmd_snapshot},
 	{"leaks", "stranded leaks", cmd_leaks},
+	{"report", "stranded report", cmd_report},
 	{"watch", "stranded watch", cmd_watch},
 	{"record", "stranded record", cmd_record},
 	{"check", "stranded check", cmd_check},

@@ -82,6 +82,11 @@ static void search(struct live *l)
 
 	if (!row)
 		return;
+	if (l->options->replay) {
+		snprintf(l->browser.note, sizeof(l->browser.note),
+			 "a recording cannot be searched");
+		return;
+	}
 	feed_search(l->feed, row->process->pid);
 	snprintf(l->browser.note, sizeof(l->browser.note), "process %d is searched for leaks",
 		 row->process->pid);
