@@ -141,8 +141,39 @@ test_server() {
 	check_dashboard
 }
 
+# The daemon itself is scraped, and its leak fires the alert.
+test_daemon() {
+	local pid daemon_port
+	need_root
+	need prometheus
+	need python3
+	need curl
+	example a_sender
+	pid=$REPLY
+	daemon_port=$(free_port)
+	port=$(free_port)
+	background daemon "$build/stranded" daemon --socket "$scratch/socket" --pid "$pid" \
+		--search-interval 5 --listen "127.0.0.1:$daemon_port"
+	wait_for 30 'the daemon to answer' curl -sf --max-time 5 "http://127.0.0.1:$daemon_port/metrics"
+	sed 's/^\( *for:\).*/\1 0s/' "$packaging/prometheus/rules.yml" >"$scratch/rules.yml"
+	cat >"$scratch/prometheus.yml" <<-EOF
+		global: {scrape_interval: 1s, evaluation_interval: 1s}
+		rule_files: [$scratch/rules.yml]
+		scrape_configs:
+		  - job_name: stranded
+		    static_configs: [{targets: ['127.0.0.1:$daemon_port']}]
+	EOF
+	background prometheus prometheus --config.file="$scratch/prometheus.yml" \
+		--storage.tsdb.path="$scratch/data" --web.listen-address="127.0.0.1:$port"
+	wait_for 30 'a scrape of the daemon' scraped stranded
+	wait_for 60 'the alert' firing StrandedLeakedTasks
+	assert_equal 'the group that leaks' a_sender \
+		"$(firing StrandedLeakedTasks | jq -rs '.[0].labels.group')"
+}
+
 run_test 'prometheus: rules' test_rules
 run_test 'prometheus: promtool reads the metrics' test_lint
 run_test 'prometheus: textfile' test_textfile
 run_test 'prometheus: a server scrapes and fires the alert' test_server
+run_test 'prometheus: a server scrapes the daemon' test_daemon
 finish
