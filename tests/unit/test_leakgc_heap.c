@@ -128,7 +128,7 @@ static void moved_block(void)
 {
 	char *block = block_with_object(HUGE_BLOCK);
 
-	block = realloc(block, 16 * HUGE_BLOCK);
+	block = realloc(block, 2 * HUGE_BLOCK);
 	hide(block);
 	global_root = block_size == HUGE_BLOCK ? block : NULL;
 }
