@@ -8,14 +8,14 @@
 test_children() {
 	local pid child
 	need_root
-	background observer "$build/stranded" top -b -n 8 -d 1
+	background observer "$build/stranded" top -b -n 60 -d 1
 	wait_for 20 'the observer to start' grep -q '^stranded ' "$scratch/observer.out"
 	background forking "$build/tests/e2e/forking" 20
 	pid=$REPLY
-	wait_for 20 'the last child to wait' grep -Eq 'ready$|wait status' "$scratch/forking.out"
+	wait_for 40 'the last child to wait' grep -Eq 'ready$|wait status' "$scratch/forking.out"
 	assert_no_match 'children' 'wait status' "$(<"$scratch/forking.out")"
 	child=$(sed 's/ ready//' "$scratch/forking.out")
-	wait_for 20 'the child to be observed' grep -Eq "^ *$child +forking +chan receive \(nil chan\)" \
+	wait_for 40 'the child to be observed' grep -Eq "^ *$child +forking +chan receive \(nil chan\)" \
 		"$scratch/observer.out"
 	assert_alive 'the parent' "$pid"
 	assert_alive 'the child' "$child"
