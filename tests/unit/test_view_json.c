@@ -416,6 +416,64 @@ static void leaks_are_the_leaked_tasks_only(void **state)
 	json_decref(doc);
 }
 
+static void processes_come_without_tasks(void **state)
+{
+	json_t *doc = document(hostile_model, JSON_PROCESSES);
+
+	(void)state;
+	assert_text(doc, "schema", "stranded.processes/v1");
+	assert_non_null(json_object_get(at(doc, "processes", 0), "search"));
+	assert_null(json_object_get(at(doc, "processes", 0), "tasks"));
+	json_decref(doc);
+}
+
+static void tasks_name_their_process(void **state)
+{
+	json_t *doc = document(fixed_model, JSON_TASKS), *snapshot;
+	json_t *process;
+
+	(void)state;
+	snapshot = document(fixed_model, JSON_SNAPSHOT);
+	process = at(snapshot, "processes", 0);
+	assert_text(doc, "schema", "stranded.tasks/v1");
+	assert_int_equal(json_integer_value(json_object_get(at(doc, "tasks", 0), "pid")),
+			 json_integer_value(json_object_get(process, "pid")));
+	assert_true(json_array_size(json_object_get(doc, "tasks")) >=
+		    json_array_size(json_object_get(process, "tasks")));
+	json_decref(snapshot);
+	json_decref(doc);
+}
+
+static void check_sites(void (*make)(struct model *))
+{
+	json_t *doc, *site;
+	struct model m;
+	char *said;
+	size_t size;
+	FILE *out = open_memstream(&said, &size);
+
+	assert_non_null(out);
+	make(&m);
+	assert_int_equal(view_json_sites(out, &m), 0);
+	fclose(out);
+	doc = json_loads(said, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(doc);
+	assert_text(doc, "schema", "stranded.sites/v1");
+	site = at(doc, "sites", 0);
+	assert_true(json_integer_value(json_object_get(site, "count")) >= 1);
+	assert_true(json_is_object(json_object_get(site, "example")));
+	json_decref(doc);
+	free(said);
+	model_done(&m);
+}
+
+static void sites_have_an_example(void **state)
+{
+	(void)state;
+	check_sites(fixed_model);
+	check_sites(hostile_model);
+}
+
 static void hostile_values_saturate(void **state)
 {
 	json_t *doc = document(hostile_model, JSON_SNAPSHOT);
@@ -465,6 +523,9 @@ int main(void)
 		cmocka_unit_test(the_schema_names_all_texts),
 		cmocka_unit_test(values_are_the_model_s),
 		cmocka_unit_test(leaks_are_the_leaked_tasks_only),
+		cmocka_unit_test(processes_come_without_tasks),
+		cmocka_unit_test(tasks_name_their_process),
+		cmocka_unit_test(sites_have_an_example),
 		cmocka_unit_test(hostile_values_saturate),
 		cmocka_unit_test(a_line_holds_the_same),
 	};
