@@ -194,6 +194,8 @@ static void code_task(struct codec *c, struct model_task *t)
 	CODE_ENUM(c, t->verdict, STRAND_VERDICT_LIVE);
 	CODE_ENUM(c, t->root_kind, STRAND_ROOT_RUNTIME);
 	code_u64(c, &t->root);
+	code_frame(c, &t->root_at);
+	code_text(c, &t->root_place);
 	CODE_ENUM(c, t->why, STRAND_LEAK_WHY_COUNT - 1);
 	code_links(c, t);
 	code_u64(c, &t->retained);
