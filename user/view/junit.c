@@ -10,31 +10,14 @@
 
 #include "view/escape.h"
 #include "view/finding.h"
+#include "view/html.h"
 
-/* Escaped twice: what acts on the text around it, by escape_text; what acts on XML, here. */
+/* Escaped twice: what acts on the text around it, and what acts on XML, which HTML shares. */
 static void write_xml(FILE *out, const char *text)
 {
 	char safe[FINDING_ROOM];
-	const char *at = escape_text(text, true, sizeof(safe), safe);
 
-	for (; *at; at++) {
-		switch (*at) {
-		case '&':
-			fputs("&amp;", out);
-			break;
-		case '<':
-			fputs("&lt;", out);
-			break;
-		case '>':
-			fputs("&gt;", out);
-			break;
-		case '"':
-			fputs("&quot;", out);
-			break;
-		default:
-			fputc(*at, out);
-		}
-	}
+	html_text(out, escape_text(text, true, sizeof(safe), safe));
 }
 
 static void write_attribute(FILE *out, const char *name, const char *value)
